@@ -1,0 +1,1 @@
+//! The seams of a node and the plain types that cross them.

@@ -1,0 +1,1 @@
+//! Manifest, plugin registry, dependency resolution, supervision and telemetry.

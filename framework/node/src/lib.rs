@@ -1,0 +1,1 @@
+//! The Lampkeeper node: command line, node and local network.

@@ -1,0 +1,9 @@
+//! The rules that all nodes must agree on, byte for byte.
+//!
+//! Everything here is a pure function of its arguments: no I/O, no clock, no async, no `unsafe`. Each item names the
+//! section of the protocol pages that it follows ("wire 1.5" is section 1.5 of the wire page, "chain 7.3" section
+//! 7.3 of the chain page). What a node decides beyond these rules is left to the plugins.
+#![forbid(unsafe_code)]
+
+pub mod artifact_key;
+pub mod words;

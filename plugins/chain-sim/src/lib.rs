@@ -1,0 +1,1 @@
+//! A deterministic simulation of the chain's audit, action and supernode rules.

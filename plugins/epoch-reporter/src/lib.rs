@@ -1,0 +1,1 @@
+//! Submits one report an epoch with host metrics, port observations and proof results.

@@ -1,0 +1,1 @@
+//! Heals by encoding the whole file again, for comparison.

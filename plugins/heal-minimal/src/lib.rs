@@ -1,0 +1,1 @@
+//! Heals what is missing and nothing else.

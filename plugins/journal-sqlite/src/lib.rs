@@ -1,0 +1,1 @@
+//! The journal of durable decisions in an embedded SQLite database.

@@ -1,0 +1,1 @@
+//! Publishes artifacts to, and fetches them from, the replica set of their key.

@@ -1,0 +1,1 @@
+//! Repeats disputed challenges of other nodes and submits the evidence.

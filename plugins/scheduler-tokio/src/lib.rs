@@ -1,0 +1,1 @@
+//! Time, timers, randomness and spawned work on the tokio runtime.

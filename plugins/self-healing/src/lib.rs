@@ -1,0 +1,1 @@
+//! Runs heal operations: reconstruct and stage, verify, publish.

@@ -1,0 +1,1 @@
+//! Challenges assigned peers for byte ranges of artifacts, and answers such challenges.

@@ -1,0 +1,1 @@
+//! Authenticated calls between the nodes of one process.

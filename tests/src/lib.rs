@@ -1,0 +1,1 @@
+//! Whole-node tests: the rules of the house, vectors, networks, crashes.
