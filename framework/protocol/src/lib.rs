@@ -6,4 +6,5 @@
 #![forbid(unsafe_code)]
 
 pub mod artifact_key;
+pub mod cascade;
 pub mod words;
