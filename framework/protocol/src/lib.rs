@@ -5,6 +5,17 @@
 //! 7.3 of the chain page). What a node decides beyond these rules is left to the plugins.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod artifact_key;
+pub mod assignment;
 pub mod cascade;
+pub mod document_signature;
+pub mod epoch;
+pub mod hash;
+pub mod heal;
+pub mod legacy;
+pub mod score;
+pub mod selection;
+pub mod transcript;
+pub mod verified_slice;
 pub mod words;

@@ -2,4 +2,3 @@
 //!
 //! Owns the documents' exact bytes, the ids derived from them, and the erasure code. Leaves moving the bytes to the
 //! artifact network and the stores.
-

@@ -1,0 +1,281 @@
+//! Who challenges whom in an epoch (wire 1.3 to 1.6, chain 3).
+//!
+//! Owns the two assignments of the chain: the storage-truth one and the k-regular walk of the legacy mode. Leaves to
+//! the caller which accounts are eligible (see [`crate::score::is_eligible_challenger`]) and which parameters apply.
+//!
+//! Accounts are hashed and compared exactly as the chain spells them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::hash::{Digest, KeyedHash, keyed_hash, label, lowest_ranked};
+
+/// The divisor that stands for 0 (wire 1.2).
+pub const DEFAULT_TARGET_DIVISOR: u32 = 3;
+
+/// The shortest seed from which the chain assigns (wire 1.6).
+pub const ASSIGNMENT_SEED_LEN_BYTES_MIN: usize = 8;
+
+/// The digest that ranks one account as a target; what [`rank_targets`] sorts by (wire 1.3).
+#[must_use]
+pub fn target_rank(account: &str, seed: &[u8]) -> Digest {
+    keyed_hash(seed, &[account.as_bytes(), label::CHALLENGE_TARGET])
+}
+
+/// The digest that ranks one target for one challenger; what [`pair_challenger`] minimises (wire 1.4).
+#[must_use]
+pub fn pair_rank(challenger: &str, target: &str, seed: &[u8]) -> Digest {
+    keyed_hash(seed, &[challenger.as_bytes(), target.as_bytes(), label::PAIR])
+}
+
+/// Ranks every account by `H(seed, account, "challenge_target")`, ascending, ties by name (wire 1.3).
+///
+/// Repeated accounts keep their repetitions.
+#[must_use]
+pub fn rank_targets<'a>(accounts: &[&'a str], seed: &[u8]) -> Vec<&'a str> {
+    let prefix = KeyedHash::new(seed);
+    let mut ranked: Vec<_> = accounts
+        .iter()
+        .map(|&account| {
+            (prefix.clone().part(account.as_bytes()).part(label::CHALLENGE_TARGET).finish(), account)
+        })
+        .collect();
+    ranked.sort_unstable();
+    ranked.into_iter().map(|(_, account)| account).collect()
+}
+
+/// The accounts to be challenged: the `ceil(n / divisor)` best ranked, at least one of any (wire 1.3).
+///
+/// Divisor 0 stands for [`DEFAULT_TARGET_DIVISOR`]. The input is not de-duplicated.
+#[must_use]
+pub fn select_targets<'a>(accounts: &[&'a str], seed: &[u8], divisor: u32) -> Vec<&'a str> {
+    let mut ranked = rank_targets(accounts, seed);
+    ranked.truncate(target_count(accounts.len(), divisor));
+    ranked
+}
+
+/// The target of one challenger: the lowest `H(seed, challenger, target, "pair")` among `targets` that is neither the
+/// challenger nor in `assigned`, ties by name (wire 1.4). `None` where the protocol says the empty string.
+#[must_use]
+pub fn pair_challenger<'a>(
+    challenger: &str,
+    targets: &[&'a str],
+    seed: &[u8],
+    assigned: &[&str],
+) -> Option<&'a str> {
+    let assigned: HashSet<&str> = assigned.iter().copied().collect();
+    let open = targets.iter().copied().filter(|target| !assigned.contains(target));
+    lowest_pair(challenger, open, &KeyedHash::new(seed))
+}
+
+/// The whole epoch's assignment, challenger to target: at most one target for each challenger, each target at most
+/// once, never itself (wire 1.5).
+///
+/// `candidates` replaces a selected target that its challenger may not take; if it holds no name, the challengers
+/// stand in. The work is one hash for each pair of a working challenger and an open target; what a challenger's
+/// hashes share is hashed once.
+#[must_use]
+pub fn assign<'a>(
+    active: &[&'a str],
+    selected: &[&'a str],
+    candidates: &[&'a str],
+    seed: &[u8],
+) -> BTreeMap<&'a str, &'a str> {
+    let mut assignment = BTreeMap::new();
+    if active.is_empty() {
+        return assignment;
+    }
+    let challengers = unique_names(active);
+    let mut pool = unique_names(selected);
+    let quota = pool.len();
+    let mut assigned = HashSet::new();
+    // The fallback takes the lowest pair hash, so the rank order of wire 1.5 step 3 has no influence on it.
+    let fallback = match unique_names(candidates) {
+        names if names.is_empty() => challengers.clone(),
+        names => names,
+    };
+    let prefix = KeyedHash::new(seed);
+    for &challenger in &challengers {
+        if assigned.len() >= quota {
+            break;
+        }
+        let target = lowest_pair(challenger, pool.iter().copied(), &prefix).or_else(|| {
+            let open = fallback.iter().copied().filter(|target| !assigned.contains(target));
+            lowest_pair(challenger, open, &prefix)
+        });
+        let Some(target) = target else { continue };
+        pool.remove(target);
+        assigned.insert(target);
+        assignment.insert(challenger, target);
+    }
+    assignment
+}
+
+/// The storage-truth assignment as the chain makes it (chain 3.3).
+///
+/// The number of targets is counted over the eligible challengers, and the targets are ranked over the anchor's target
+/// list, which may hold postponed accounts. An empty target list is replaced by the eligible accounts.
+///
+/// ```
+/// let nodes = ["sn-a", "sn-b", "sn-c", "sn-d", "sn-e", "sn-f"];
+/// let seed = b"01234567890123456789012345678901";
+/// let assignment = lampkeeper_protocol::assignment::assign_storage_truth(&nodes, &nodes, seed, 3);
+/// assert_eq!(assignment.into_iter().collect::<Vec<_>>(), [("sn-a", "sn-f"), ("sn-b", "sn-e")]);
+/// ```
+#[must_use]
+pub fn assign_storage_truth<'a>(
+    eligible: &[&'a str],
+    targets: &[&'a str],
+    seed: &[u8],
+    divisor: u32,
+) -> BTreeMap<&'a str, &'a str> {
+    let challengers = sorted_unique(eligible);
+    let candidates = if targets.is_empty() { challengers.clone() } else { sorted_unique(targets) };
+    if challengers.len() <= 1 || candidates.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut selected = rank_targets(&candidates, seed);
+    selected.truncate(target_count(challengers.len(), divisor));
+    assign(&challengers, &selected, &candidates, seed)
+}
+
+/// How many peers each node probes in the legacy mode (chain 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeCounts {
+    /// Reports wanted about each target (`peer_quorum_reports`).
+    pub quorum: u32,
+    /// The least targets of a prober (`min_probe_targets_per_epoch`).
+    pub min: u32,
+    /// The most targets of a prober (`max_probe_targets_per_epoch`).
+    pub max: u32,
+}
+
+/// Which of the two assignments an epoch uses (chain 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AssignmentRule {
+    /// Modes SHADOW, SOFT and FULL.
+    StorageTruth {
+        /// One in this many eligible accounts is challenged; 0 stands for [`DEFAULT_TARGET_DIVISOR`].
+        divisor: u32,
+    },
+    /// Mode UNSPECIFIED.
+    RegularWalk(ProbeCounts),
+}
+
+/// What an epoch asks of one reporter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReporterDuty {
+    /// Whether the reporter is an eligible challenger; one may be a prober without targets.
+    pub is_prober: bool,
+    /// Its targets, in the order of choice.
+    pub targets: Vec<String>,
+}
+
+/// Why the chain would answer no assignment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssignmentError {
+    /// The reporter's account is empty.
+    #[error("can't assign targets to a reporter without an account")]
+    NoReporter,
+    /// The seed is shorter than [`ASSIGNMENT_SEED_LEN_BYTES_MIN`].
+    #[error("can't assign targets from a seed of {len_bytes} bytes: at least 8 are needed")]
+    SeedTooShort {
+        /// Length of the seed that was given.
+        len_bytes: usize,
+    },
+}
+
+/// The targets of one reporter (wire 1.6, chain 3).
+///
+/// `eligible` and `targets` are the anchor's sorted lists, `eligible` after the check of chain 3.1.
+///
+/// # Errors
+/// The reporter is empty or the seed is too short.
+pub fn assigned_targets(
+    reporter: &str,
+    eligible: &[&str],
+    targets: &[&str],
+    seed: &[u8],
+    rule: AssignmentRule,
+) -> Result<ReporterDuty, AssignmentError> {
+    if reporter.is_empty() {
+        return Err(AssignmentError::NoReporter);
+    }
+    let Some(seed_head) = seed.first_chunk::<ASSIGNMENT_SEED_LEN_BYTES_MIN>() else {
+        return Err(AssignmentError::SeedTooShort { len_bytes: seed.len() });
+    };
+    let Some(index) = eligible.iter().position(|&account| account == reporter) else {
+        return Ok(ReporterDuty::default());
+    };
+    let targets: Vec<&str> = match rule {
+        AssignmentRule::StorageTruth { divisor } => {
+            assign_storage_truth(eligible, targets, seed, divisor).remove(reporter).into_iter().collect()
+        }
+        AssignmentRule::RegularWalk(counts) => {
+            regular_walk(reporter, index, eligible.len(), targets, u64::from_be_bytes(*seed_head), counts)
+        }
+    };
+    Ok(ReporterDuty { is_prober: true, targets: targets.into_iter().map(str::to_owned).collect() })
+}
+
+/// The k-regular walk (chain 3.2): `k` neighbours in the target list, from a place that the seed and the reporter's
+/// index decide.
+fn regular_walk<'a>(
+    reporter: &str,
+    index: usize,
+    eligible_count: usize,
+    targets: &[&'a str],
+    seed_head: u64,
+    counts: ProbeCounts,
+) -> Vec<&'a str> {
+    let walk_len = regular_walk_len(eligible_count, targets.len(), counts);
+    let count = targets.len() as u128;
+    let mut chosen = BTreeSet::new();
+    let mut order = Vec::with_capacity(walk_len);
+    for step in 0..walk_len {
+        let start = (u128::from(seed_head) + index as u128 * walk_len as u128 + step as u128) % count;
+        let free = (0..targets.len())
+            .map(|advance| (start as usize + advance) % targets.len())
+            .find(|slot| targets[*slot] != reporter && !chosen.contains(slot));
+        let Some(slot) = free else { break };
+        chosen.insert(slot);
+        order.push(targets[slot]);
+    }
+    order
+}
+
+/// `k` of the walk: the quorum spread over the probers, within its bounds, and never more than all others (chain 3.2).
+#[must_use]
+pub fn regular_walk_len(eligible_count: usize, target_count: usize, counts: ProbeCounts) -> usize {
+    if eligible_count == 0 || target_count <= 1 {
+        return 0;
+    }
+    let spread = (counts.quorum as usize).saturating_mul(target_count).div_ceil(eligible_count);
+    spread.max(counts.min as usize).min(counts.max as usize).min(target_count - 1)
+}
+
+/// `ceil(n / divisor)` within `[1, n]`, and 0 of none (wire 1.3).
+fn target_count(account_count: usize, divisor: u32) -> usize {
+    let divisor = if divisor == 0 { DEFAULT_TARGET_DIVISOR } else { divisor };
+    account_count.div_ceil(divisor as usize).clamp(usize::from(account_count > 0), account_count)
+}
+
+/// The target other than the challenger with the lowest pair hash (wire 1.4).
+fn lowest_pair<'a>(
+    challenger: &str,
+    targets: impl Iterator<Item = &'a str>,
+    seeded: &KeyedHash,
+) -> Option<&'a str> {
+    let prefix = seeded.clone().part(challenger.as_bytes());
+    lowest_ranked(targets.filter(|target| *target != challenger), |target| {
+        prefix.clone().part(target.as_bytes()).part(label::PAIR).finish()
+    })
+}
+
+fn unique_names<'a>(names: &[&'a str]) -> BTreeSet<&'a str> {
+    names.iter().copied().filter(|name| !name.is_empty()).collect()
+}
+
+fn sorted_unique<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
+}
