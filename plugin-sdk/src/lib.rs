@@ -1,1 +1,90 @@
-//! What a plugin author depends on: re-exports, macros, test kit and conformance suites.
+//! What a plugin author depends on, and nothing else.
+//!
+//! Re-exports the seams and the protocol's rules, and owns what turns a crate into a plugin: [`register_plugin!`], the
+//! configuration helpers, and with the feature `testkit` the mocks, the scheduler in virtual time and the conformance
+//! suites. Loading and supervising plugins is core's business.
+//!
+//! ```
+//! use lampkeeper_plugin_sdk::prelude::*;
+//!
+//! /// What an operator may set.
+//! #[derive(Debug, Default, Deserialize, JsonSchema)]
+//! #[serde(crate = "lampkeeper_plugin_sdk::serde", deny_unknown_fields, default)]
+//! #[schemars(crate = "lampkeeper_plugin_sdk::schemars")]
+//! struct Config {
+//!     /// How long to wait between two looks, in milliseconds.
+//!     poll_interval_ms: u64,
+//! }
+//!
+//! async fn construct(context: PluginContext, config: Config) -> Result<Provided, PluginError> {
+//!     let scheduler = context.scheduler()?;
+//!     # let _ = (scheduler, config);
+//!     Ok(Provided::default())
+//! }
+//!
+//! lampkeeper_plugin_sdk::register_plugin! {
+//!     id: "my-service",
+//!     summary: "Looks at something now and then.",
+//!     provides: [Service],
+//!     needs: [required Scheduler, optional Journal],
+//!     config: Config,
+//!     construct: construct,
+//! }
+//! # fn main() { assert_eq!(descriptor().id, "my-service"); }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod config;
+
+pub use lampkeeper_api as api;
+pub use lampkeeper_protocol as protocol;
+pub use {async_trait::async_trait, futures, schemars, serde, serde_json};
+
+/// What most plugins use.
+pub mod prelude {
+    pub use crate::api::cancel::Cancel;
+    pub use crate::api::plugin::{Need, PluginContext, PluginDescriptor, PluginError, Provided, Seam};
+    pub use crate::api::telemetry::{Event, Level, Telemetry, Value};
+    pub use async_trait::async_trait;
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+}
+
+/// Makes a crate a plugin: defines `pub fn descriptor() -> PluginDescriptor` and registers it with the image that the
+/// crate is linked into.
+///
+/// `construct` is an `async fn(PluginContext, Config) -> Result<Provided, PluginError>`. See the crate's example.
+#[macro_export]
+macro_rules! register_plugin {
+    (
+        id: $id:literal,
+        summary: $summary:literal,
+        provides: [$($provides:ident),* $(,)?],
+        needs: [$($kind:ident $needs:ident),* $(,)?],
+        config: $config:ty,
+        construct: $construct:path $(,)?
+    ) => {
+        /// This plugin's descriptor.
+        #[must_use]
+        pub fn descriptor() -> $crate::api::plugin::PluginDescriptor {
+            $crate::api::plugin::PluginDescriptor {
+                id: $id.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                summary: $summary.to_owned(),
+                provides: vec![$($crate::api::plugin::Seam::$provides),*],
+                needs: vec![$($crate::api::plugin::Need::$kind($crate::api::plugin::Seam::$needs)),*],
+                config_schema: $crate::config::schema_json::<$config>(),
+                construct: |context| {
+                    Box::pin(async move {
+                        let config = $crate::config::parse::<$config>(&context)?;
+                        $construct(context, config).await
+                    })
+                },
+            }
+        }
+
+        $crate::api::plugin::inventory::submit! {
+            $crate::api::plugin::StaticPlugin { describe: descriptor }
+        }
+    };
+}
