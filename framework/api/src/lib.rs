@@ -11,6 +11,7 @@
 
 pub mod cancel;
 pub mod chain;
+pub mod challenge;
 pub mod heal;
 pub mod journal;
 pub mod network;

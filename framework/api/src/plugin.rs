@@ -4,6 +4,7 @@
 //! starting things is core's business.
 
 use crate::chain::{ChainClient, ChainReader};
+use crate::challenge::Challenger;
 use crate::heal::HealStrategy;
 use crate::journal::Journal;
 use crate::network::ArtifactNetwork;
@@ -43,13 +44,15 @@ pub enum Seam {
     Signer,
     /// A heal strategy.
     HealStrategy,
+    /// Making a single challenge.
+    Challenger,
     /// A background service. Never needed, only provided.
     Service,
 }
 
 impl Seam {
     /// Every seam.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ChainRead,
         Self::ChainSubmit,
         Self::Store,
@@ -60,6 +63,7 @@ impl Seam {
         Self::Scheduler,
         Self::Signer,
         Self::HealStrategy,
+        Self::Challenger,
         Self::Service,
     ];
 
@@ -77,6 +81,7 @@ impl Seam {
             Self::Scheduler => "scheduler",
             Self::Signer => "signer",
             Self::HealStrategy => "heal-strategy",
+            Self::Challenger => "challenger",
             Self::Service => "service",
         }
     }
@@ -208,6 +213,8 @@ pub struct Provided {
     pub signer: Option<Arc<dyn Signer>>,
     /// A heal strategy.
     pub heal_strategy: Option<Arc<dyn HealStrategy>>,
+    /// Making a single challenge.
+    pub challenger: Option<Arc<dyn Challenger>>,
     /// Background services.
     pub services: Vec<Arc<dyn Service>>,
     /// Called once when the node stops, after every plugin that needs this one has stopped.
@@ -229,6 +236,7 @@ impl Provided {
             (Seam::Scheduler, self.scheduler.is_some()),
             (Seam::Signer, self.signer.is_some()),
             (Seam::HealStrategy, self.heal_strategy.is_some()),
+            (Seam::Challenger, self.challenger.is_some()),
             (Seam::Service, !self.services.is_empty()),
         ]
         .into_iter()
@@ -296,6 +304,8 @@ granted! {
     signer: dyn Signer, Seam::Signer;
     /// The heal strategy that the manifest chose.
     heal_strategy: dyn HealStrategy, Seam::HealStrategy;
+    /// Making a single challenge.
+    challenger: dyn Challenger, Seam::Challenger;
 }
 
 impl PluginContext {

@@ -1,0 +1,111 @@
+//! One challenge of one target about one ticket.
+//!
+//! Owns the [`Challenger`] seam, which the challenge plugin provides and the recheck plugin needs. Which challenges to
+//! make, and what to do with their outcome, is the callers' decision.
+
+use crate::chain::StorageProofResult;
+use crate::{Account, EpochId, TicketId};
+use async_trait::async_trait;
+use lampkeeper_protocol::words::Bucket;
+
+/// What to challenge. The artifact and the ranges follow from it (wire 1.10 to 1.12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChallengeRequest {
+    /// The epoch whose seed is drawn from.
+    pub epoch_id: EpochId,
+    /// Who is challenged.
+    pub target_account: Account,
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// The bucket that the row is for.
+    pub bucket: Bucket,
+}
+
+/// What was observed, before it becomes a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Observation {
+    /// The target proved that it holds the bytes.
+    Pass,
+    /// The target's bytes do not belong to the key.
+    WrongBytes,
+    /// The target says that it does not have the artifact, and said so again.
+    Missing,
+    /// The target accepted the call and did not answer in time, twice.
+    TimedOut,
+    /// No connection, twice.
+    Unreachable,
+    /// The target refused to answer.
+    Refused,
+    /// The answer was malformed, or not signed by the target.
+    Malformed,
+}
+
+impl Observation {
+    /// A short name for metrics and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::WrongBytes => "wrong_bytes",
+            Self::Missing => "missing",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// The outcome of a challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChallengeOutcome {
+    /// A signed row for the chain.
+    Row {
+        /// What was observed.
+        observation: Observation,
+        /// The row; its class follows from the observation.
+        row: Box<StorageProofResult>,
+    },
+    /// The ticket or the target no longer qualifies: there is nothing to say.
+    NotEligible {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Challenges peers.
+///
+/// Called by the recheck service, one call at a time for each candidate. An implementer promises: every call ends in
+/// bounded time; a fault of this node is an error, never a row about the target.
+#[async_trait]
+pub trait Challenger: Send + Sync {
+    /// Makes one challenge. Nothing is journalled or reported.
+    async fn challenge(&self, request: ChallengeRequest) -> Result<ChallengeOutcome, ChallengeError>;
+}
+
+/// A challenge that could not be made, or whose outcome could not be established, because of something on our side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// Our disk, key, clock, queue, deadline or network; or the chain could not be read.
+    #[error("{stage}: {reason}")]
+    Ours {
+        /// What was attempted.
+        stage: String,
+        /// What went wrong.
+        reason: String,
+        /// Whether trying again later may succeed.
+        transient: bool,
+    },
+}
+
+impl ChallengeError {
+    /// Whether trying again later may succeed.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Ours { transient, .. } => *transient,
+        }
+    }
+}
