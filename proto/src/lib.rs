@@ -10,7 +10,7 @@
 //! | [`grpc`] | supernodes and monitoring | wire 2.5 |
 //! | [`lampkeeper`] | other Lampkeeper nodes only, over the same channel | its schema |
 //! | [`lumera`] | the chain; `lumeraid` is the secure channel's handshake | wire 2.6 to 2.9 |
-//! | [`cosmos`], [`tendermint`], [`ibc`] | the chain, as far as a node uses them | wire 2.10 |
+//! | [`cosmos`], [`tendermint`], [`ibc`] | the chain, as far as a node uses them | wire 2.10, 9.6 |
 //!
 //! Lampkeeper's own fields in the network's messages have numbers from 1001 up. Peers that do not know them
 //! skip them, and a message that leaves them unset has the bytes it would have without them.
@@ -49,7 +49,7 @@ mod packages {
 
 /// Upload and download of files by clients (package `cascade`, wire 2.4).
 pub use packages::cascade;
-/// The parts of the Cosmos SDK's packages that a node uses (wire 2.10).
+/// The parts of the Cosmos SDK's packages that a node uses (wire 2.10, 9.6).
 pub use packages::cosmos;
 /// The standard gRPC health service (wire 2.5).
 pub use packages::grpc;
