@@ -1,1 +1,31 @@
-//! A deterministic simulation of the chain's audit, action and supernode rules.
+//! A deterministic simulation of the chain: its audit rules in full, and of the action and supernode modules what a
+//! node touches.
+//!
+//! The middle of the crate is a pure state machine without I/O, clock or async. A [`State`] executes blocks
+//! ([`State::begin_block`], [`State::deliver`], [`State::end_block`]) and answers queries. Testers write its public
+//! fields directly ("planted" state), save it and load it as JSON. Every rule names the section of the protocol page
+//! that it follows.
+//!
+//! Around it, a thin shell makes blocks in the scheduler's time and hands out chain clients, and
+//! makes them fail on purpose.
+#![forbid(unsafe_code)]
+
+use lampkeeper_api as api;
+use lampkeeper_protocol as protocol;
+
+mod action_module;
+pub mod address;
+pub mod assignment;
+pub mod block;
+mod epoch;
+pub mod event;
+pub mod message;
+pub mod params;
+pub mod refusal;
+pub mod state;
+
+pub use block::{Block, BlockError, Delivered};
+pub use event::Event;
+pub use message::Message;
+pub use refusal::Refusal;
+pub use state::{ChainConfig, State};
