@@ -55,6 +55,9 @@ pub fn select_targets<'a>(accounts: &[&'a str], seed: &[u8], divisor: u32) -> Ve
 
 /// The target of one challenger: the lowest `H(seed, challenger, target, "pair")` among `targets` that is neither the
 /// challenger nor in `assigned`, ties by name (wire 1.4). `None` where the protocol says the empty string.
+///
+/// Empty entries take part, but an empty entry that leads gives way to whichever comes next, lower or not: the
+/// reference marks "nothing chosen yet" with the empty string, and the known answers hold it to that.
 #[must_use]
 pub fn pair_challenger<'a>(
     challenger: &str,
@@ -63,8 +66,18 @@ pub fn pair_challenger<'a>(
     assigned: &[&str],
 ) -> Option<&'a str> {
     let assigned: HashSet<&str> = assigned.iter().copied().collect();
-    let open = targets.iter().copied().filter(|target| !assigned.contains(target));
-    lowest_pair(challenger, open, &KeyedHash::new(seed))
+    let prefix = KeyedHash::new(seed).part(challenger.as_bytes());
+    let mut best: Option<(Digest, &str)> = None;
+    for &target in targets {
+        if target == challenger || assigned.contains(target) {
+            continue;
+        }
+        let ranked = (prefix.clone().part(target.as_bytes()).part(label::PAIR).finish(), target);
+        if best.is_none_or(|best| best.1.is_empty() || ranked < best) {
+            best = Some(ranked);
+        }
+    }
+    best.map(|(_, target)| target).filter(|target| !target.is_empty())
 }
 
 /// The whole epoch's assignment, challenger to target: at most one target for each challenger, each target at most
@@ -278,4 +291,197 @@ fn unique_names<'a>(names: &[&'a str]) -> BTreeSet<&'a str> {
 
 fn sorted_unique<'a>(names: &[&'a str]) -> Vec<&'a str> {
     names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SEED: &[u8] = b"01234567890123456789012345678901";
+    const NODES: [&str; 6] = ["sn-a", "sn-b", "sn-c", "sn-d", "sn-e", "sn-f"];
+
+    /// Pairs like `a→f` as an assignment of `sn-` accounts.
+    fn pairs(text: &str) -> BTreeMap<String, String> {
+        text.split_whitespace()
+            .map(|pair| pair.split_once('→').unwrap())
+            .map(|(challenger, target)| (format!("sn-{challenger}"), format!("sn-{target}")))
+            .collect()
+    }
+
+    fn owned(assignment: BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+        assignment
+            .into_iter()
+            .map(|(challenger, target)| (challenger.to_owned(), target.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn ranks_agree_with_the_published_values() {
+        // Wire 1.17, chain 3.3.
+        let ranks = [
+            ("sn-a", "bf2bd1e684b3640d2bb047f4d71db719f8f4aa2c3b1601df492115f6e3552b7f"),
+            ("sn-b", "f55a8f2385f629d626db44da2ebe4f35f8f8fffdefc93349ab9abd44f6652e34"),
+            ("sn-c", "d57058c6a0488841ea27d75101694984c9267dd8f41db12ae929544d5ac67514"),
+            ("sn-d", "74c818a1ef902401b4cb1e31313c1168975e730a791d2331ed547cbaac03c88f"),
+            ("sn-e", "29065082c2e297405639a8564775535005b3d2da246e1e28cf5329ce65cd33a7"),
+            ("sn-f", "22c4175a33b11a36b0f50e4b1b3853092c47c4d4e6eee5aec24344490461a35f"),
+        ];
+        for (account, expected) in ranks {
+            assert_eq!(hex::encode(target_rank(account, SEED)), expected, "{account}");
+        }
+        assert_eq!(rank_targets(&NODES, SEED), ["sn-f", "sn-e", "sn-d", "sn-a", "sn-c", "sn-b"]);
+        let pair_ranks = [
+            ("sn-a", "sn-f", "4dee09cdd30f83981b25f1e2fcc893eb7db6b9ee248a5e5bdba2e6db915d1c87"),
+            ("sn-a", "sn-e", "7e5750328218312a3a2ba7bd392b7187ab00b244287468764c0a56ecc02791e0"),
+            ("sn-b", "sn-f", "fd5aa4c225ff964ebcedf62351843a86e37d8fde735047c1eba1c1032dcf97d9"),
+            ("sn-b", "sn-e", "6be48aea5f40a2c9ed4787ee30abcaa158a8cd3098a5a3110feb39b068b02995"),
+        ];
+        for (challenger, target, expected) in pair_ranks {
+            assert_eq!(hex::encode(pair_rank(challenger, target, SEED)), expected, "{challenger} {target}");
+        }
+    }
+
+    #[test]
+    fn selections_agree_with_the_published_values() {
+        // Wire 1.17: accounts, divisor, selected.
+        let letters = ["x", "y", "z", "a", "b", "c", "d", "e", "f", "g", "h"];
+        let table: [(&[&str], u32, &[&str]); 7] = [
+            (&NODES, 3, &["sn-f", "sn-e"]),
+            (&NODES, 0, &["sn-f", "sn-e"]),
+            (&letters, 4, &["z", "f", "c"]),
+            (&NODES[..2], 3, &["sn-a"]),
+            (&NODES[..3], 3, &["sn-a"]),
+            (&NODES[..1], 3, &["sn-a"]),
+            (&[], 3, &[]),
+        ];
+        for (accounts, divisor, expected) in table {
+            assert_eq!(select_targets(accounts, SEED, divisor), expected, "{accounts:?} / {divisor}");
+        }
+        assert_eq!(select_targets(&["sn-a", "sn-a"], SEED, 1), ["sn-a", "sn-a"], "not de-duplicated");
+    }
+
+    #[test]
+    fn pairings_agree_with_the_published_values() {
+        // Wire 1.17: targets, those already assigned, the target of sn-a.
+        let table: [(&[&str], &[&str], Option<&str>); 3] = [
+            (&NODES[1..4], &["sn-b", "sn-c"], Some("sn-d")),
+            (&NODES[1..4], &["sn-b", "sn-c", "sn-d"], None),
+            (&NODES[..3], &[], Some("sn-b")),
+        ];
+        for (targets, assigned, expected) in table {
+            assert_eq!(pair_challenger("sn-a", targets, SEED, assigned), expected, "{targets:?}");
+        }
+    }
+
+    #[test]
+    fn assignments_agree_with_the_published_values() {
+        // Wire 1.17: active accounts, selected targets, candidates, assignment.
+        let table: [(&[&str], &[&str], &[&str], &str); 4] = [
+            (&NODES, &["sn-f", "sn-e"], &NODES, "a→f b→e"),
+            (&NODES[..2], &["sn-a"], &NODES[..2], "a→b"),
+            (&NODES[..3], &["sn-a", "sn-a", ""], &NODES[..3], "a→b"),
+            (&NODES[..2], &["sn-postponed"], &["sn-postponed"], "a→postponed"),
+        ];
+        for (active, selected, candidates, expected) in table {
+            let assignment = assign(active, selected, candidates, SEED);
+            assert_eq!(owned(assignment), pairs(expected), "{active:?} {selected:?}");
+        }
+    }
+
+    #[test]
+    fn storage_truth_agrees_with_the_published_table() {
+        let with_postponed = ["sn-a", "sn-b", "sn-c", "sn-p"];
+        // Chain 3.3 and, last, wire 1.17: eligible accounts, targets, divisor, assignment.
+        let table: [(&[&str], &[&str], u32, &str); 9] = [
+            (&NODES, &NODES, 3, "a→f b→e"),
+            (&NODES, &NODES, 1, "a→f b→d c→a d→b e→c f→e"),
+            (&NODES, &NODES, 2, "a→f b→d c→e"),
+            (&NODES[..3], &NODES[..3], 1, "a→b b→a"),
+            (&NODES[..3], &with_postponed, 1, "a→p b→a c→b"),
+            (&NODES[..3], &with_postponed, 3, "a→p"),
+            (&NODES[..1], &NODES, 1, ""),
+            (&NODES, &[], 3, "a→f b→e"),
+            (&NODES[..2], &["sn-postponed"], 1, "a→postponed"),
+        ];
+        for (eligible, targets, divisor, expected) in table {
+            let assignment = assign_storage_truth(eligible, targets, SEED, divisor);
+            assert_eq!(owned(assignment), pairs(expected), "{eligible:?} {targets:?} / {divisor}");
+        }
+    }
+
+    #[test]
+    fn the_walk_agrees_with_the_published_table() {
+        let three = ProbeCounts { quorum: 3, min: 3, max: 5 };
+        let two = ProbeCounts { quorum: 2, min: 1, max: 2 };
+        let one = ProbeCounts { quorum: 1, min: 1, max: 1 };
+        // Chain 3.2: eligible accounts, counts, then each reporter's targets.
+        let table: [(&[&str], ProbeCounts, &[&str]); 3] = [
+            (&NODES, three, &["bcd", "efa", "bde", "efa", "bcd", "eab"]),
+            (&NODES[..4], two, &["bc", "de", "fa", "bc"]),
+            (&NODES[..1], one, &["b"]),
+        ];
+        for (eligible, counts, expected) in table {
+            for (reporter, expected) in eligible.iter().zip(expected) {
+                let rule = AssignmentRule::RegularWalk(counts);
+                let duty = assigned_targets(reporter, eligible, &NODES, SEED, rule).unwrap();
+                let targets: Vec<_> = expected.chars().map(|name| format!("sn-{name}")).collect();
+                assert_eq!(duty, ReporterDuty { is_prober: true, targets }, "{reporter} of {eligible:?}");
+            }
+        }
+        assert_eq!(regular_walk_len(4, 6, three), 5);
+        assert_eq!(regular_walk_len(0, 6, three), 0);
+        assert_eq!(regular_walk_len(6, 1, three), 0);
+    }
+
+    #[test]
+    fn duties_have_their_edges() {
+        let rule = AssignmentRule::StorageTruth { divisor: 3 };
+        let duty = |reporter, seed| assigned_targets(reporter, &NODES, &NODES, seed, rule);
+        assert_eq!(duty("", SEED), Err(AssignmentError::NoReporter));
+        assert_eq!(duty("sn-a", &SEED[..7]), Err(AssignmentError::SeedTooShort { len_bytes: 7 }));
+        assert_eq!(duty("stranger", SEED).unwrap(), ReporterDuty::default());
+        assert_eq!(duty("sn-a", SEED).unwrap().targets, ["sn-f"]);
+        let idle = duty("sn-c", SEED).unwrap();
+        assert!(idle.is_prober && idle.targets.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_gets_itself_and_no_target_is_given_twice(
+            active in proptest::collection::vec("[a-f]{0,2}", 0..30),
+            targets in proptest::collection::vec("[a-f]{0,2}", 0..30),
+            seed in proptest::collection::vec(any::<u8>(), 0..40),
+            divisor in 0_u32..5,
+        ) {
+            let active: Vec<&str> = active.iter().map(String::as_str).collect();
+            let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+            let selected = select_targets(&targets, &seed, divisor);
+            let quota = unique_names(&selected).len();
+            for assignment in [
+                assign(&active, &selected, &targets, &seed),
+                assign_storage_truth(&active, &targets, &seed, divisor),
+            ] {
+                prop_assert!(assignment.iter().all(|(challenger, target)| challenger != target));
+                let given: BTreeSet<_> = assignment.values().collect();
+                prop_assert_eq!(given.len(), assignment.len());
+                prop_assert!(assignment.keys().all(|challenger| active.contains(challenger)));
+            }
+            prop_assert!(assign(&active, &selected, &targets, &seed).len() <= quota);
+        }
+
+        #[test]
+        fn a_walk_visits_others_once(
+            index in 0_usize..6,
+            quorum in any::<u32>(),
+            max in any::<u32>(),
+            seed in any::<[u8; 8]>(),
+        ) {
+            let rule = AssignmentRule::RegularWalk(ProbeCounts { quorum, min: 0, max });
+            let duty = assigned_targets(NODES[index], &NODES, &NODES, &seed, rule).unwrap();
+            let unique: BTreeSet<_> = duty.targets.iter().collect();
+            prop_assert_eq!(unique.len(), duty.targets.len());
+            prop_assert!(!duty.targets.iter().any(|target| target == NODES[index]));
+        }
+    }
 }

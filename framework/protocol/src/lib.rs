@@ -17,5 +17,6 @@ pub mod legacy;
 pub mod score;
 pub mod selection;
 pub mod transcript;
+pub mod vectors;
 pub mod verified_slice;
 pub mod words;

@@ -118,3 +118,100 @@ pub fn select_artifact_ordinal(
     // The remainder is below `count`, so it fits.
     Ok((first_eight_bytes(&keyed_hash(seed, &parts)) % u64::from(count)) as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: &[u8] = b"01234567890123456789012345678901";
+    const TARGET: &str = "sn-target";
+
+    #[test]
+    fn buckets_agree_with_the_published_values() {
+        // Wire 1.17: heights now and of the anchor, for windows of 1200 and 12000 blocks.
+        let table = [
+            (1000, 1000, Bucket::Recent),
+            (2199, 1000, Bucket::Recent),
+            (2200, 1000, Bucket::Recent),
+            (2201, 1000, Bucket::Unspecified),
+            (12_999, 1000, Bucket::Unspecified),
+            (13_000, 1000, Bucket::Old),
+            (18_000, 1000, Bucket::Old),
+            (1000, 2000, Bucket::Unspecified),
+            (i64::MAX, i64::MIN, Bucket::Old),
+        ];
+        for (now, anchor, expected) in table {
+            assert_eq!(classify_bucket(now, anchor, 1200, 12_000), expected, "{now} from {anchor}");
+        }
+    }
+
+    #[test]
+    fn tickets_agree_with_the_published_values() {
+        let ranks = [
+            ("t1", "720d4dcedec2d10114edb863b3c924c376965852a7dc8af118772d794a8a5622"),
+            ("t2", "1c37be9bf8ea6449ab21123f74b4b32f75799e1ccbf3fe861ddc143c7e61b816"),
+            ("t5", "0fc1192d90d20c7deeb99a846e7abd5d95b381bc2b668a9a21233635c9705cdc"),
+        ];
+        for (ticket, expected) in ranks {
+            let parts = [TARGET.as_bytes(), b"RECENT", ticket.as_bytes(), b"ticket_rank"];
+            assert_eq!(hex::encode(keyed_hash(SEED, &parts)), expected, "{ticket}");
+        }
+        let tickets = ["t1", "t2", "t3", "t4", "t5", ""];
+        // Number of tickets, those left out, bucket, choice.
+        let table: [(usize, &[&str], Bucket, Option<&str>); 6] = [
+            (2, &[], Bucket::Recent, Some("t2")),
+            (6, &[], Bucket::Recent, Some("t5")),
+            (6, &[], Bucket::Old, Some("t1")),
+            (2, &["t2"], Bucket::Recent, Some("t1")),
+            (2, &["t1", "t2"], Bucket::Recent, None),
+            (6, &[], Bucket::Unspecified, None),
+        ];
+        for (count, excluded, bucket, expected) in table {
+            let open = tickets[..count].iter().copied();
+            assert_eq!(select_ticket(open, excluded, SEED, TARGET, bucket), expected, "{count} {bucket}");
+        }
+    }
+
+    #[test]
+    fn classes_agree_with_the_published_values() {
+        let rolls: Vec<u64> = (0..12).map(|i| class_roll(SEED, TARGET, &format!("t-{i}"))).collect();
+        assert_eq!(rolls, [1, 3, 9, 9, 2, 0, 2, 2, 6, 6, 2, 3]);
+        assert_eq!(class_roll(SEED, TARGET, "ticket-1"), 6);
+        assert_eq!(class_roll(SEED, TARGET, "ticket-2"), 1);
+        let count = |class, indexes, symbols| {
+            (0..5000)
+                .filter(|i| select_artifact_class(SEED, TARGET, &format!("t-{i}"), indexes, symbols) == class)
+                .count()
+        };
+        // Class, INDEX and SYMBOL artifacts, draws out of 5000. An empty class is never replaced by the other.
+        let table = [
+            (ArtifactClass::Index, 100, 100, 975),
+            (ArtifactClass::Symbol, 100, 100, 4025),
+            (ArtifactClass::Unspecified, 0, 50, 975),
+            (ArtifactClass::Symbol, 0, 50, 4025),
+            (ArtifactClass::Index, 50, 0, 975),
+            (ArtifactClass::Unspecified, 50, 0, 4025),
+            (ArtifactClass::Unspecified, 0, 0, 5000),
+        ];
+        for (class, indexes, symbols, expected) in table {
+            assert_eq!(count(class, indexes, symbols), expected, "{class} of {indexes} and {symbols}");
+        }
+    }
+
+    #[test]
+    fn ordinals_agree_with_the_published_values() {
+        let ordinal = |class, count| select_artifact_ordinal(SEED, TARGET, "ticket-1", class, count);
+        let table = [
+            (ArtifactClass::Index, 64, Ok(43)),
+            (ArtifactClass::Index, 50, Ok(27)),
+            (ArtifactClass::Symbol, 64, Ok(21)),
+            (ArtifactClass::Symbol, 50, Ok(5)),
+            (ArtifactClass::Symbol, 0, Err(OrdinalError::NoArtifacts)),
+            (ArtifactClass::Unspecified, 0, Err(OrdinalError::NoArtifacts)),
+            (ArtifactClass::Unspecified, 1, Err(OrdinalError::UnsupportedClass(ArtifactClass::Unspecified))),
+        ];
+        for (class, count, expected) in table {
+            assert_eq!(ordinal(class, count), expected, "{class} of {count}");
+        }
+    }
+}
