@@ -35,6 +35,8 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use lampkeeper_api as api;
 pub use lampkeeper_protocol as protocol;

@@ -1,0 +1,9 @@
+//! What tests of plugins and of the node are made with.
+//!
+//! Owns the scheduler in virtual time, implementations of the seams in memory, scripted and recording ones, and the
+//! conformance suites. Nothing here is meant for production. Whole networks, faults and scenarios belong to the simulator
+//! that is built on it.
+
+mod virtual_scheduler;
+
+pub use virtual_scheduler::{VirtualOptions, VirtualScheduler};
