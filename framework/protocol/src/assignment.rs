@@ -377,7 +377,8 @@ mod tests {
     #[test]
     fn assignments_agree_with_the_published_values() {
         // Wire 1.17: active accounts, selected targets, candidates, assignment.
-        let table: [(&[&str], &[&str], &[&str], &str); 4] = [
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
+        let table: [Row<'_>; 4] = [
             (&NODES, &["sn-f", "sn-e"], &NODES, "a→f b→e"),
             (&NODES[..2], &["sn-a"], &NODES[..2], "a→b"),
             (&NODES[..3], &["sn-a", "sn-a", ""], &NODES[..3], "a→b"),

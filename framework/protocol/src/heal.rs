@@ -110,17 +110,17 @@ mod tests {
     #[test]
     fn draws_agree_with_the_published_tables() {
         // Chain 7.3: ticket, epoch, FNV-1a, then pairs of account count and healer index.
-        let table: [(&str, u64, u64, &[(usize, usize)]); 6] = [
-            ("ticket-1", 0, 0xf20b_a8a8_bbd3_e9f3, &[(2, 1), (3, 2)]),
-            ("ticket-high", 0, 0xf13f_a91b_3164_2384, &[(3, 0)]),
-            ("ticket-mid", 0, 0x9684_586e_44f2_1082, &[(3, 0)]),
-            ("1", 5, 0x460b_b418_18a6_efb3, &[(3, 2)]),
-            ("42", 7, 0x31a5_34d8_894b_278a, &[(4, 2)]),
-            ("ticket-x", 3, 0xce75_78a9_c9ac_48e9, &[(5, 0)]),
+        let table: [(&str, u64, u64, &[[usize; 2]]); 6] = [
+            ("ticket-1", 0, 0xf20b_a8a8_bbd3_e9f3, &[[2, 1], [3, 2]]),
+            ("ticket-high", 0, 0xf13f_a91b_3164_2384, &[[3, 0]]),
+            ("ticket-mid", 0, 0x9684_586e_44f2_1082, &[[3, 0]]),
+            ("1", 5, 0x460b_b418_18a6_efb3, &[[3, 2]]),
+            ("42", 7, 0x31a5_34d8_894b_278a, &[[4, 2]]),
+            ("ticket-x", 3, 0xce75_78a9_c9ac_48e9, &[[5, 0]]),
         ];
         for (ticket_id, epoch_id, hash, draws) in table {
             assert_eq!(heal_hash(ticket_id, epoch_id), hash, "{ticket_id}");
-            for (count, index) in draws {
+            for [count, index] in draws {
                 assert_healer(ticket_id, epoch_id, *count, *index);
             }
         }

@@ -253,6 +253,7 @@ fn encoded_len(len_bytes: u64, chunks: &ChunkRanges) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "one range is asked for as a list of one")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -312,7 +312,7 @@ impl MerkleTree {
         let mut position = chunk_index as usize;
         for level in self.levels.iter().take(self.levels.len() - 1) {
             proof.path_hashes.push(*level.get(position ^ 1)?);
-            proof.path_directions.push(position % 2 == 0);
+            proof.path_directions.push(position.is_multiple_of(2));
             position /= 2;
         }
         Some(proof)

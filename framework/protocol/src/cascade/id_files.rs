@@ -204,44 +204,44 @@ mod tests {
         let letters: String = (0_u64..3000).map(|i| char::from(65 + ((i * i + 7 * i) % 26) as u8)).collect();
         let long = format!("{letters}.c2ln");
         // Wire 4.6: base, first counter, then each file and its id.
-        let table: [(&str, u64, &[(&str, &str)]); 2] = [
+        let table: [(&str, u64, &[[&str; 2]]); 2] = [
             (
                 "aW5kZXg=.c2ln",
                 1,
                 &[
-                    (
+                    [
                         "28b52ffd200f7900006157356b5a58673d2e63326c6e2e31",
                         "Fkjj2agushc3nHyxbYmcYTQYhquKNptpxUTTAzhJX1eG",
-                    ),
-                    (
+                    ],
+                    [
                         "28b52ffd200f7900006157356b5a58673d2e63326c6e2e32",
                         "5825sJ35f6dfGHAdT6Y8MRsHHno1wLeXGgMAFcKG6219",
-                    ),
-                    (
+                    ],
+                    [
                         "28b52ffd200f7900006157356b5a58673d2e63326c6e2e33",
                         "Ek9oWD1rUE7FhNYGvUAumEBY3ypqLJRAhEHiEjHx7M8y",
-                    ),
+                    ],
                 ],
             ),
             (
                 &long,
                 50,
                 &[
-                    (
+                    [
                         "28b52ffd60c00aed0000a84149534553494155514f4f51552e63326c6e2e35300100a8037f7e01",
                         "Hu8nGokwHGejrZEjWVNVXme3Jc1yh3eXgRrUicdSTQEt",
-                    ),
-                    (
+                    ],
+                    [
                         "28b52ffd60c00aed0000a84149534553494155514f4f51552e63326c6e2e35310100a8037f7e01",
                         "24zHToLi4zQY7FfRECz2k5B6KAUXrzMovsDjbNio8Ai6",
-                    ),
+                    ],
                 ],
             ),
         ];
         for (base, first_counter, expected) in table {
             let series = IdFileSeries::new(base, first_counter, expected.len() as u32).unwrap();
             let (files, keys) = (series.files().unwrap(), series.keys().unwrap());
-            for (i, (file, id)) in expected.iter().enumerate() {
+            for (i, [file, id]) in expected.iter().enumerate() {
                 assert_eq!(hex::encode(&files[i]), *file);
                 assert_eq!(keys[i].to_string(), *id);
                 assert_eq!(
