@@ -3,6 +3,7 @@
 //! Owns the documents' exact bytes, the ids derived from them, and the erasure code. Leaves moving the bytes to the
 //! artifact network and the stores.
 
+pub mod codec;
 pub mod commitment;
 pub mod id_files;
 pub mod index;
