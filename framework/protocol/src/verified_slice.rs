@@ -66,7 +66,9 @@ pub enum SliceError {
         start: u64,
     },
     /// There are too many ranges, or they ask for too much together.
-    #[error("can't prove {count} ranges of {len_bytes} bytes: at most 64 ranges of 16384 bytes together")]
+    #[error(
+        "can't prove {count} ranges of {len_bytes} bytes: at most {SLICE_RANGE_COUNT_MAX} of {SLICE_LEN_BYTES_MAX} bytes together"
+    )]
     TooMuch {
         /// Number of ranges.
         count: usize,
@@ -74,7 +76,9 @@ pub enum SliceError {
         len_bytes: u64,
     },
     /// The artifact is longer than any of which slices are proven.
-    #[error("can't prove ranges of an artifact of {len_bytes} bytes: at most 16777216 are supported")]
+    #[error(
+        "can't prove ranges of an artifact of {len_bytes} bytes: at most {SLICE_ARTIFACT_LEN_BYTES_MAX} are supported"
+    )]
     ArtifactTooLong {
         /// Length of the artifact, in a proof as claimed.
         len_bytes: u64,

@@ -1,7 +1,7 @@
 //! The index document, which names the layout files of a ticket, and the metadata's signatures field (wire 4.5).
 //!
-//! Owns their exact forms and the way from a layout to all id files of a ticket. Leaves the signing itself to the
-//! creator's key.
+//! Owns their exact forms and the way from a signed layout to its index. Leaves the signing itself to the creator's
+//! key, and which signatures count to [`crate::document_signature`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -60,6 +60,32 @@ pub enum IndexError {
 }
 
 impl IndexDocument {
+    /// The index of a signed layout, and the layout id files that it names (wire 4.12 step 1, wire 4.10).
+    ///
+    /// The layout is given as its base64 text, the signature in base64 as well. The counters of the `count` files
+    /// start at `first_counter`. Once the creator has signed [`Self::to_base64`], the index id files are an
+    /// [`IdFileSeries`] over [`Signatures`].
+    ///
+    /// # Errors
+    /// The count or the layout is beyond what id files permit.
+    pub fn of_layout(
+        layout_base64: &str,
+        layout_signature: &str,
+        first_counter: u64,
+        count: u32,
+    ) -> Result<(Self, Vec<Vec<u8>>), IndexError> {
+        let base = format!("{layout_base64}.{layout_signature}");
+        let files = IdFileSeries::new(&base, first_counter, count)
+            .and_then(|series| series.files())
+            .map_err(IndexError::IdFile)?;
+        let index = Self {
+            layout_ids: files.iter().map(|file| ArtifactKey::of(file)).collect(),
+            layout_signature: layout_signature.to_owned(),
+            version: INDEX_VERSION,
+        };
+        Ok((index, files))
+    }
+
     /// Reads an index document.
     ///
     /// # Errors
@@ -145,50 +171,6 @@ impl std::fmt::Display for Signatures<'_> {
     }
 }
 
-/// Everything that is derived from a signed layout (wire 4.12 step 1, wire 4.10).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TicketDocuments {
-    /// The layout id files; the index names their keys.
-    pub layout_files: Vec<Vec<u8>>,
-    /// The index id files; their keys are the ticket's `rq_ids_ids`.
-    pub index_files: Vec<Vec<u8>>,
-    /// The signatures field of the metadata.
-    pub signatures: String,
-}
-
-impl TicketDocuments {
-    /// Derives the documents of a layout, given as its base64 text, with `count` id files of each kind whose counters
-    /// start at `first_counter`.
-    ///
-    /// `sign` makes the creator's signature over a text, in base64. It is asked for the layout's text, then for the
-    /// index's; who reseeds a ticket answers with the signatures that its metadata already holds.
-    ///
-    /// # Errors
-    /// The count or the layout is beyond what id files permit.
-    pub fn derive(
-        layout_base64: &str,
-        first_counter: u64,
-        count: u32,
-        sign: impl Fn(&str) -> String,
-    ) -> Result<Self, IndexError> {
-        let layout_signature = sign(layout_base64);
-        let layout_base = format!("{layout_base64}.{layout_signature}");
-        let layout_files = id_files(&layout_base, first_counter, count)?;
-        let layout_ids = layout_files.iter().map(|file| ArtifactKey::of(file)).collect();
-        let index = IndexDocument { layout_ids, layout_signature, version: INDEX_VERSION };
-        let index_base64 = index.to_base64();
-        let signatures = format!("{index_base64}.{}", sign(&index_base64));
-        let index_files = id_files(&signatures, first_counter, count)?;
-        Ok(Self { layout_files, index_files, signatures })
-    }
-}
-
-fn id_files(base: &str, first_counter: u64, count: u32) -> Result<Vec<Vec<u8>>, IndexError> {
-    IdFileSeries::new(base, first_counter, count)
-        .and_then(|series| series.files())
-        .map_err(IndexError::IdFile)
-}
-
 fn is_zero(version: &u32) -> bool {
     *version == 0
 }
@@ -219,21 +201,22 @@ mod tests {
     }
 
     #[test]
-    fn documents_lead_from_the_layout_to_every_id() {
-        let documents = TicketDocuments::derive("bGF5b3V0", 7, 3, |text| STANDARD.encode(text)).unwrap();
-        let signatures = Signatures::parse(&documents.signatures).unwrap();
-        assert_eq!(signatures.to_string(), documents.signatures);
-        assert_eq!(signatures.creator_signature, STANDARD.encode(signatures.index_base64));
-        let index = signatures.index().unwrap();
-        assert_eq!(index.layout_signature, STANDARD.encode("bGF5b3V0"));
-        assert_eq!(index.layout_ids.len(), 3);
-        for (file, id) in documents.layout_files.iter().zip(&index.layout_ids) {
+    fn a_layout_leads_to_every_id_file() {
+        let (index, layout_files) = IndexDocument::of_layout("bGF5b3V0", "c2ln", 7, 3).unwrap();
+        assert_eq!((index.layout_signature.as_str(), index.layout_ids.len()), ("c2ln", 3));
+        for (file, id) in layout_files.iter().zip(&index.layout_ids) {
             assert_eq!(ArtifactKey::of(file), *id);
             assert_eq!(IdFile::read(file).unwrap().document, b"layout");
         }
-        for (file, counter) in documents.index_files.iter().zip(7..) {
+        let index_base64 = index.to_base64();
+        let field = Signatures { index_base64: &index_base64, creator_signature: "Y3JlYXRvcg==" }.to_string();
+        let signatures = Signatures::parse(&field).unwrap();
+        assert_eq!(signatures.creator_signature, "Y3JlYXRvcg==");
+        assert_eq!(signatures.index().unwrap(), index);
+        let index_files = IdFileSeries::new(&field, 7, 3).unwrap().files().unwrap();
+        for (file, counter) in index_files.iter().zip(7..) {
             let (from_file, id_file) = IndexDocument::from_id_file(file).unwrap();
-            assert_eq!((from_file, id_file.counter), (index.clone(), counter));
+            assert_eq!((&from_file, id_file.counter), (&index, counter));
         }
     }
 

@@ -7,11 +7,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::codec::{EncodedFile, OTI_LEN_BYTES};
 use super::id_files::{IdFile, IdFileError};
 use crate::artifact_key::ArtifactKey;
 
 /// Length of RFC 6330's object transmission information in bytes (wire 4.7).
-pub const ENCODER_PARAMETERS_LEN_BYTES: usize = 12;
+pub const ENCODER_PARAMETERS_LEN_BYTES: usize = OTI_LEN_BYTES;
 /// The most symbols of a layout. The largest permitted file, of 1280 MiB, has 122,885.
 pub const LAYOUT_SYMBOL_COUNT_MAX: usize = 131_072;
 /// The most blocks of a layout that is read. Every permitted file has one.
@@ -81,6 +82,21 @@ pub enum LayoutError {
 }
 
 impl Layout {
+    /// The layout of a file that the codec encoded: one block, the whole file (wire 4.7).
+    #[must_use]
+    pub fn of_file(encoded: &EncodedFile) -> Self {
+        Self {
+            blocks: vec![BlockLayout {
+                block_id: 0,
+                encoder_parameters: encoded.parameters.oti(),
+                original_offset: 0,
+                size: encoded.parameters.len_bytes(),
+                symbols: encoded.symbol_ids.clone(),
+                hash: Some(encoded.block_hash),
+            }],
+        }
+    }
+
     /// Reads a layout document in either form.
     ///
     /// # Errors

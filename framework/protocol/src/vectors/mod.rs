@@ -6,6 +6,7 @@
 //!
 //! Owns comparing answers. What each set asks for is in the modules below; the files are data of the caller.
 
+mod layout_set;
 mod sets;
 
 use serde::Serialize;
@@ -39,7 +40,7 @@ pub struct CaseFailure {
 type Answer = fn(&Value) -> Result<Value, String>;
 
 /// Every set that can be run, with its function.
-const SETS: [(&str, Answer); 16] = [
+const SETS: [(&str, Answer); 17] = [
     ("assign_challenger_targets", sets::assign_challenger_targets),
     ("assignment_hash", sets::assignment_hash),
     ("challenge_id", sets::challenge_id),
@@ -51,6 +52,7 @@ const SETS: [(&str, Answer); 16] = [
     ("negative_attestation_hash", sets::negative_attestation_hash),
     ("pair_challenger", sets::pair_challenger),
     ("range_offsets", sets::range_offsets),
+    ("raptorq_layout", layout_set::raptorq_layout),
     ("select_artifact_class", sets::select_artifact_class),
     ("select_artifact_ordinal", sets::select_artifact_ordinal),
     ("select_targets", sets::select_targets),
