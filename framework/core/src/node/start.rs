@@ -1,0 +1,259 @@
+//! Starting a node, step by step, and undoing what was done when a step fails.
+
+use super::seams::{Available, granted};
+use super::{CORE, Closing, Node, NodeHost, NodePhase, PluginState, StartError, StartedPlugin, close_all};
+use crate::manifest::Manifest;
+use crate::panics::{contained, contained_future};
+use crate::registry::{HOST_PROVIDER, Registry};
+use crate::resolve::PlannedPlugin;
+use crate::supervise::Supervised;
+use crate::telemetry::{NodeTelemetry, PluginScheduler};
+use lampkeeper_api::plugin::{NodeInfo, PluginContext, PluginDescriptor, PluginError, Provided, Seam};
+use lampkeeper_api::scheduler::{Scheduler, within};
+use lampkeeper_api::telemetry::{Event, Level, Telemetry as _};
+use lampkeeper_api::transport::{CallerMint, Router, ServerHandle};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tracing::Instrument as _;
+
+pub(super) async fn start(
+    manifest: &Manifest,
+    registry: &Registry,
+    host: NodeHost,
+) -> Result<Node, StartError> {
+    let mut starting = Starting::new(manifest, registry, &host)?;
+    match starting.make_all().await {
+        Ok((server, scheduler)) => Ok(starting.into_node(server, scheduler, &host)),
+        Err(error) => {
+            starting.undo().await;
+            Err(error)
+        }
+    }
+}
+
+/// A node that is being started.
+struct Starting<'a> {
+    manifest: &'a Manifest,
+    registry: &'a Registry,
+    info: NodeInfo,
+    telemetry: NodeTelemetry,
+    available: Available,
+    plugins: Vec<StartedPlugin>,
+    /// The node's scheduler, as soon as its provider was made.
+    scheduler: Option<Arc<dyn Scheduler>>,
+}
+
+impl<'a> Starting<'a> {
+    fn new(manifest: &'a Manifest, registry: &'a Registry, host: &NodeHost) -> Result<Self, StartError> {
+        let mut provided = host.seams.clone();
+        provided.signer = Some(Arc::clone(&host.signer));
+        let seams = provided.seams();
+        if let Some(seam) = registry.host_seams().find(|seam| !seams.contains(seam)) {
+            return Err(StartError::NotProvided { plugin_id: HOST_PROVIDER.to_owned(), seam });
+        }
+        let info = NodeInfo {
+            name: manifest.node.name.clone(),
+            account: host.signer.account().to_owned(),
+            chain_id: manifest.node.network.clone(),
+            data_dir: manifest.node.data_dir.clone(),
+        };
+        let telemetry = NodeTelemetry::new(Arc::clone(&host.telemetry), &info.name);
+        let available = BTreeMap::from([(HOST_PROVIDER.to_owned(), provided)]);
+        let mut starting =
+            Self { manifest, registry, info, telemetry, available, plugins: Vec::new(), scheduler: None };
+        starting.look_for_scheduler();
+        Ok(starting)
+    }
+
+    async fn make_all(&mut self) -> Result<(Option<Box<dyn ServerHandle>>, Arc<dyn Scheduler>), StartError> {
+        for planned in &self.manifest.plan.steps {
+            self.make(planned).await?;
+            self.look_for_scheduler();
+        }
+        let no_scheduler =
+            || StartError::NotProvided { plugin_id: HOST_PROVIDER.to_owned(), seam: Seam::Scheduler };
+        let scheduler = self.scheduler.clone().ok_or_else(no_scheduler)?;
+        let server = self.serve().await?;
+        Ok((server, scheduler))
+    }
+
+    /// Takes the node's scheduler into use once it is there.
+    fn look_for_scheduler(&mut self) {
+        if self.scheduler.is_some() {
+            return;
+        }
+        let provider = self.manifest.plan.node_grants.get(&Seam::Scheduler);
+        let provided = provider.and_then(|provider| self.available.get(provider));
+        if let Some(scheduler) = provided.and_then(|provided| provided.scheduler.clone()) {
+            self.telemetry.set_clock(Arc::clone(&scheduler));
+            self.scheduler = Some(scheduler);
+        }
+    }
+
+    /// Makes one plugin and takes it into use.
+    async fn make(&mut self, planned: &PlannedPlugin) -> Result<(), StartError> {
+        let plugin_id = &planned.plugin_id;
+        let registered = self.registry.find(plugin_id);
+        let not_registered = || StartError::NotRegistered { plugin_id: plugin_id.clone() };
+        let descriptor = registered.ok_or_else(not_registered)?.descriptor().clone();
+        let provided = self.construct(planned, &descriptor).await?;
+        self.available.insert(plugin_id.clone(), provided.clone());
+        let plugin = StartedPlugin {
+            descriptor,
+            provided,
+            services: Vec::new(),
+            started_ms: self.scheduler.as_ref().map_or(0, |scheduler| scheduler.wall_clock_ms()),
+            state: Mutex::new(PluginState::Running),
+        };
+        self.plugins.push(plugin);
+        // Checked once it is listed, so that it is closed again if it is refused.
+        self.plugins.last().map_or(Ok(()), check_declared)
+    }
+
+    async fn construct(
+        &self,
+        planned: &PlannedPlugin,
+        descriptor: &PluginDescriptor,
+    ) -> Result<Provided, StartError> {
+        let telemetry = self.telemetry.of_plugin(&planned.plugin_id);
+        let span = telemetry.span().clone();
+        let config = self.manifest.plugins.get(&planned.plugin_id).map(|section| section.config.to_string());
+        let provides_transport = descriptor.provides.contains(&Seam::Transport);
+        let context = PluginContext {
+            plugin_id: planned.plugin_id.clone(),
+            node: self.info.clone(),
+            config_json: config.unwrap_or_else(|| "{}".to_owned()),
+            seams: granted(&planned.grants, &self.available, &telemetry),
+            telemetry: Arc::new(telemetry),
+            caller_mint: provides_transport.then(CallerMint::for_host),
+        };
+        let panicked = |message| PluginError::Panicked { plugin_id: planned.plugin_id.clone(), message };
+        let making = contained(|| (descriptor.construct)(context)).map_err(panicked)?;
+        let making = contained_future(making).instrument(span);
+        let timeout = self.manifest.supervision.start_timeout();
+        let made = match &self.scheduler {
+            Some(scheduler) => within(scheduler.as_ref(), timeout, making).await,
+            None => Some(making.await),
+        };
+        match made {
+            Some(Ok(provided)) => Ok(provided?),
+            Some(Err(message)) => Err(panicked(message).into()),
+            None => Err(StartError::TimedOut {
+                plugin_id: planned.plugin_id.clone(),
+                timeout_ms: self.manifest.supervision.start_timeout_ms,
+            }),
+        }
+    }
+
+    /// Serves the routes of all services; nothing if there are none.
+    async fn serve(&self) -> Result<Option<Box<dyn ServerHandle>>, StartError> {
+        let (router, owners) = self.routes()?;
+        let Some((path, plugin_id)) = owners.into_iter().next() else { return Ok(None) };
+        let provider = self.manifest.plan.node_grants.get(&Seam::Transport);
+        let transport = provider
+            .and_then(|provider| self.available.get(provider))
+            .and_then(|provided| provided.transport.clone())
+            .ok_or(StartError::NoTransport { plugin_id, path })?;
+        let serving = contained_future(async { transport.serve(router).await }).await;
+        let panicked = |message| StartError::Panicked {
+            plugin_id: provider.cloned().unwrap_or_default(),
+            what: "serving calls",
+            message,
+        };
+        serving.map_err(panicked)?.map(Some).map_err(StartError::Serve)
+    }
+
+    /// All routes, and which plugin each path belongs to.
+    fn routes(&self) -> Result<(Router, BTreeMap<String, String>), StartError> {
+        let mut router = Router::default();
+        let mut owners: BTreeMap<String, String> = BTreeMap::new();
+        for plugin in &self.plugins {
+            let plugin_id = &plugin.descriptor.id;
+            for service in &plugin.provided.services {
+                let panicked = |message| StartError::Panicked {
+                    plugin_id: plugin_id.clone(),
+                    what: "the calls it answers",
+                    message,
+                };
+                for route in contained(|| service.routes()).map_err(panicked)? {
+                    let path = route.path.clone();
+                    router.add(route).map_err(|path| StartError::DuplicateRoute {
+                        first_id: owners.get(&path).cloned().unwrap_or_default(),
+                        second_id: plugin_id.clone(),
+                        path,
+                    })?;
+                    owners.insert(path, plugin_id.clone());
+                }
+            }
+        }
+        Ok((router, owners))
+    }
+
+    /// Starts the services; nothing can fail any more.
+    fn into_node(
+        mut self,
+        server: Option<Box<dyn ServerHandle>>,
+        scheduler: Arc<dyn Scheduler>,
+        host: &NodeHost,
+    ) -> Node {
+        let core = self.telemetry.of_plugin(CORE);
+        if let Some(line) = host.advisory.as_ref().and_then(|advisory| advisory.line(self.manifest)) {
+            core.log(Level::Warn, &line, &[]);
+        }
+        let policy = self.manifest.supervision.into();
+        for plugin in &mut self.plugins {
+            let telemetry = self.telemetry.of_plugin(&plugin.descriptor.id);
+            let own_scheduler: Arc<dyn Scheduler> =
+                Arc::new(PluginScheduler::new(Arc::clone(&scheduler), telemetry.clone()));
+            for service in &plugin.provided.services {
+                let (service, scheduler) = (Arc::clone(service), Arc::clone(&own_scheduler));
+                let telemetry = Arc::new(telemetry.clone());
+                plugin.services.push(Supervised::start(service, scheduler, telemetry, policy));
+            }
+        }
+        let plugin_ids: Vec<String> =
+            self.plugins.iter().map(|plugin| plugin.descriptor.id.clone()).collect();
+        core.event(
+            Event::new("node.started").with("account", &self.info.account).with("plugins", plugin_ids),
+        );
+        let seams = granted(&self.manifest.plan.node_grants, &self.available, &core);
+        Node {
+            seams,
+            started_ms: scheduler.wall_clock_ms(),
+            scheduler,
+            server,
+            services_off: host.advisory.as_ref().map(|a| a.services_off(self.manifest)).unwrap_or_default(),
+            supervision: self.manifest.supervision,
+            info: self.info,
+            telemetry: self.telemetry,
+            plugins: self.plugins,
+            phase: Mutex::new(NodePhase::Running),
+            drained: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// Closes what was made. Failures are in the log: the error that led here is the one to return.
+    async fn undo(self) {
+        let closing = Closing {
+            telemetry: &self.telemetry,
+            scheduler: self.scheduler.as_deref(),
+            timeout: self.manifest.supervision.close_timeout(),
+        };
+        close_all(&self.plugins, closing).await;
+    }
+}
+
+/// A plugin has to provide what it declared, no less and no more. A service may be missing: a plugin's configuration
+/// may leave it without one.
+fn check_declared(plugin: &StartedPlugin) -> Result<(), StartError> {
+    let (declared, provided) = (&plugin.descriptor.provides, plugin.provided.seams());
+    let plugin_id = || plugin.descriptor.id.clone();
+    let lacking = declared.iter().find(|seam| **seam != Seam::Service && !provided.contains(seam));
+    if let Some(seam) = lacking {
+        return Err(StartError::NotProvided { plugin_id: plugin_id(), seam: *seam });
+    }
+    match provided.iter().find(|seam| !declared.contains(seam)) {
+        Some(seam) => Err(StartError::NotDeclared { plugin_id: plugin_id(), seam: *seam }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,120 @@
+//! What plugins tell their host, and where it goes: log records, events, metrics.
+//!
+//! Owns the implementation of the [`Telemetry`] seam, the event bus, the metrics and the log format. Everything
+//! carries the node and the plugin. Who listens, and how metrics leave the process, is the embedding program's
+//! business.
+
+pub mod events;
+pub mod logging;
+pub mod metrics;
+mod scheduler;
+
+#[cfg(test)]
+mod tests;
+
+pub use events::{Delivery, EventBus, EventListener, EventRecord};
+pub use metrics::Metrics;
+pub(crate) use scheduler::PluginScheduler;
+
+use lampkeeper_api::scheduler::Scheduler;
+use lampkeeper_api::telemetry::{Event, Labels, Level, Telemetry, Value};
+use std::sync::{Arc, OnceLock};
+use tracing::Span;
+
+/// The target of the records that events leave in the log.
+pub const EVENT_TARGET: &str = "lampkeeper::event";
+/// The target of the records that plugins write through their host.
+pub const PLUGIN_TARGET: &str = "lampkeeper::plugin";
+/// The target of the spans that carry node and plugin; no filter turns it off.
+pub(crate) const ORIGIN_TARGET: &str = "lampkeeper_origin";
+
+/// Events and metrics of a process: one for all of its nodes, which stay apart by name.
+#[derive(Debug, Default)]
+pub struct TelemetryHub {
+    /// Where events are delivered.
+    pub events: EventBus,
+    /// Where metrics are added up.
+    pub metrics: Metrics,
+}
+
+impl TelemetryHub {
+    /// A hub that nobody listens to yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+}
+
+/// The telemetry of one node; makes that of its plugins.
+#[derive(Clone)]
+pub(crate) struct NodeTelemetry {
+    hub: Arc<TelemetryHub>,
+    node: Arc<str>,
+    /// Set once the scheduler runs. What its own plugin says before has no time.
+    clock: Arc<OnceLock<Arc<dyn Scheduler>>>,
+}
+
+impl NodeTelemetry {
+    pub(crate) fn new(hub: Arc<TelemetryHub>, node: &str) -> Self {
+        Self { hub, node: Arc::from(node), clock: Arc::new(OnceLock::new()) }
+    }
+
+    /// Events have a time from now on.
+    pub(crate) fn set_clock(&self, scheduler: Arc<dyn Scheduler>) {
+        // A second scheduler would be a second node: the first stays.
+        let _ = self.clock.set(scheduler);
+    }
+
+    pub(crate) fn of_plugin(&self, plugin_id: &str) -> PluginTelemetry {
+        // The level of an error: the span has to be there whatever the filter says, or records would lose their origin.
+        let span =
+            tracing::error_span!(target: ORIGIN_TARGET, "plugin", node = &*self.node, plugin = plugin_id);
+        PluginTelemetry { node: self.clone(), plugin: Arc::from(plugin_id), span }
+    }
+}
+
+/// The telemetry that one plugin is given.
+#[derive(Clone)]
+pub(crate) struct PluginTelemetry {
+    node: NodeTelemetry,
+    plugin: Arc<str>,
+    span: Span,
+}
+
+impl PluginTelemetry {
+    /// The span in which the plugin's code runs, so that its own log records carry node and plugin too.
+    pub(crate) const fn span(&self) -> &Span {
+        &self.span
+    }
+}
+
+impl Telemetry for PluginTelemetry {
+    fn event(&self, event: Event) {
+        let fields = logging::fields_text(event.fields.iter().map(|(name, value)| (name.as_str(), value)));
+        self.span.in_scope(|| tracing::info!(target: EVENT_TARGET, event = event.name, fields));
+        let wall_clock_ms = self.node.clock.get().map(|scheduler| scheduler.wall_clock_ms());
+        self.node.hub.events.publish(&self.node.node, &self.plugin, wall_clock_ms, event);
+    }
+
+    fn log(&self, level: Level, message: &str, fields: &[(&str, Value)]) {
+        let fields = logging::fields_text(fields.iter().map(|(name, value)| (*name, value)));
+        self.span.in_scope(|| match level {
+            Level::Error => tracing::error!(target: PLUGIN_TARGET, fields, "{message}"),
+            Level::Warn => tracing::warn!(target: PLUGIN_TARGET, fields, "{message}"),
+            Level::Info => tracing::info!(target: PLUGIN_TARGET, fields, "{message}"),
+            Level::Debug => tracing::debug!(target: PLUGIN_TARGET, fields, "{message}"),
+        });
+    }
+
+    fn count(&self, name: &str, labels: Labels<'_>, amount: u64) {
+        self.node.hub.metrics.count(&self.node.node, &self.plugin, name, labels, amount);
+    }
+
+    fn gauge(&self, name: &str, labels: Labels<'_>, value: f64) {
+        self.node.hub.metrics.gauge(&self.node.node, &self.plugin, name, labels, value);
+    }
+
+    fn observe(&self, name: &str, labels: Labels<'_>, value: f64) {
+        self.node.hub.metrics.observe(&self.node.node, &self.plugin, name, labels, value);
+    }
+}
