@@ -6,9 +6,20 @@
 use crate::chain::StorageProofResult;
 use crate::{Account, EpochId, TicketId};
 use async_trait::async_trait;
-use lampkeeper_protocol::words::Bucket;
+use lampkeeper_protocol::words::{ArtifactClass, Bucket};
 
-/// What to challenge. The artifact and the ranges follow from it (wire 1.10 to 1.12).
+/// The artifact of a row that is to be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepeatedArtifact {
+    /// The class in the row.
+    pub class: ArtifactClass,
+    /// The ordinal in the row.
+    pub ordinal: u32,
+    /// The key in the row, base58.
+    pub artifact_key: String,
+}
+
+/// What to challenge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChallengeRequest {
     /// The epoch whose seed is drawn from.
@@ -19,6 +30,8 @@ pub struct ChallengeRequest {
     pub ticket_id: TicketId,
     /// The bucket that the row is for.
     pub bucket: Bucket,
+    /// The artifact of the row that is repeated; without it the epoch's own draw is made (wire 1.10, 1.11).
+    pub repeated: Option<RepeatedArtifact>,
 }
 
 /// What was observed, before it becomes a row.

@@ -149,7 +149,8 @@ pub trait HealJournal: Send + Sync {
 /// The recheck service's part.
 #[async_trait]
 pub trait RecheckJournal: Send + Sync {
-    /// Records evidence that is about to be submitted; one for each epoch and ticket.
+    /// Records evidence that is about to be submitted; one for each epoch and ticket. Epoch 0 and an empty ticket are
+    /// refused (wire 8.1).
     async fn insert_recheck(&self, submission: &RecheckSubmission) -> Result<Recorded, JournalError>;
     /// Notes that the chain has executed the evidence; whether there was such a row.
     async fn mark_recheck_submitted(
@@ -229,6 +230,14 @@ pub enum JournalError {
         /// What was wrong with the row.
         reason: String,
     },
+    /// The row may not be written: it lacks what identifies it (wire 8.1), or has a number that no journal holds.
+    #[error("{attempted}: {reason}")]
+    InvalidRow {
+        /// What was attempted.
+        attempted: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An epoch has too many rows waiting.
     #[error("epoch {epoch_id} already has {max} proof rows waiting; the new rows were refused")]
     TooManyRows {
@@ -251,7 +260,7 @@ impl JournalError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Unavailable { .. } => true,
-            Self::Corrupt { .. } | Self::TooManyRows { .. } => false,
+            Self::Corrupt { .. } | Self::InvalidRow { .. } | Self::TooManyRows { .. } => false,
         }
     }
 }

@@ -128,6 +128,20 @@ pub fn random_u64(scheduler: &dyn Scheduler) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// Runs work that holds a thread, and hands back what it returns; `Err` if it panicked.
+///
+/// Dropping the future does not stop work that has begun.
+pub async fn blocking<T: Send + 'static>(
+    scheduler: &dyn Scheduler,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TaskFailure> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    // Nobody may be left to receive, which is the caller's choice.
+    scheduler.run_blocking(name, Box::new(move || drop(sender.send(work())))).await?;
+    receiver.try_recv().map_err(|_| TaskFailure::Aborted)
+}
+
 /// Sleeps, unless the signal comes first. `true` if the whole time was slept.
 pub async fn sleep_unless_cancelled(scheduler: &dyn Scheduler, duration: Duration, cancel: &Cancel) -> bool {
     let mut sleep = scheduler.sleep(duration);

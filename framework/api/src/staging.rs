@@ -77,7 +77,8 @@ pub trait Staging: Send + Sync {
         key: &ArtifactKey,
         bytes: Vec<u8>,
     ) -> Result<(), StoreError>;
-    /// Makes everything durable and the directory complete. Afterwards only reads and `remove` are allowed.
+    /// Makes everything durable and the directory complete. Afterwards only reads, `begin` and `remove` are allowed.
+    /// Refuses a manifest that does not fit what was staged: another length, or an artifact that is not there.
     async fn seal(&self, manifest: &StagingManifest) -> Result<(), StoreError>;
     /// What is there.
     async fn state(&self, heal_op_id: u64) -> Result<StagingState, StoreError>;

@@ -133,6 +133,15 @@ pub enum StoreError {
         /// Length of the artifact.
         len_bytes: u64,
     },
+    /// The ranges can't be proven in one slice: too many, too long together, or one without a byte (protocol,
+    /// `verified_slice`).
+    #[error("the ranges of artifact {key} can't be proven: {reason}")]
+    Unprovable {
+        /// The artifact.
+        key: ArtifactKey,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// More than an artifact may have.
     #[error("an artifact of {len_bytes} bytes is larger than the {max_bytes} that a store takes")]
     TooLarge {
@@ -155,6 +164,14 @@ pub enum StoreError {
         /// What went wrong.
         reason: String,
     },
+    /// The caller may not do this now: write into what is sealed, or use what was never begun or staged.
+    #[error("{attempted}: {reason}")]
+    WrongState {
+        /// What was attempted.
+        attempted: String,
+        /// What is in the way.
+        reason: String,
+    },
     /// The plugin behind the store is not running.
     #[error("the artifact store is not available: {reason}")]
     Unavailable {
@@ -172,6 +189,8 @@ impl StoreError {
             Self::KeyMismatch { .. }
             | Self::Corrupt { .. }
             | Self::OutOfRange { .. }
+            | Self::Unprovable { .. }
+            | Self::WrongState { .. }
             | Self::TooLarge { .. } => false,
         }
     }
@@ -183,6 +202,8 @@ impl StoreError {
             Self::Corrupt { .. } => true,
             Self::KeyMismatch { .. }
             | Self::OutOfRange { .. }
+            | Self::Unprovable { .. }
+            | Self::WrongState { .. }
             | Self::TooLarge { .. }
             | Self::Full { .. }
             | Self::Io { .. }
