@@ -4,6 +4,15 @@
 //! conformance suites. Nothing here is meant for production. Whole networks, faults and scenarios belong to the simulator
 //! that is built on it.
 
+pub mod conformance;
+mod context;
+mod memory;
+mod signer;
+mod telemetry;
 mod virtual_scheduler;
 
+pub use context::{ContextBuilder, context};
+pub use memory::{MemoryJournal, MemoryStaging, MemoryStore};
+pub use signer::TestSigner;
+pub use telemetry::{LogRecord, RecordingTelemetry};
 pub use virtual_scheduler::{VirtualOptions, VirtualScheduler};

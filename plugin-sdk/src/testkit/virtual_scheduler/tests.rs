@@ -269,3 +269,13 @@ fn randomness_is_the_same_on_every_platform_and_each_node_has_its_own() {
     let (a, b) = (scheduler.for_node("a", 0), scheduler.for_node("b", 0));
     assert_ne!(random_u64(&a), random_u64(&b));
 }
+
+#[test]
+fn the_scheduler_conforms_in_either_order() {
+    for shuffle in [false, true] {
+        let options = VirtualOptions { shuffle, ..VirtualOptions::default() };
+        let scheduler = VirtualScheduler::with_options(options);
+        let suite = crate::testkit::conformance::scheduler(async || scheduler.handle());
+        scheduler.block_on(suite).assert_passed();
+    }
+}
