@@ -3,10 +3,13 @@
 //! Owns the order of the hooks and the atomicity of messages. The rules themselves are in the modules of their chapters:
 //! each validates everything before it writes anything, so that a refusal needs no copy of the state.
 
+use crate::address;
+use crate::api::EpochId;
 use crate::event::Event;
 use crate::message::{Message, Response};
-use crate::refusal::{Refusal, audit};
+use crate::refusal::{Refusal, audit, sdk};
 use crate::state::State;
+use crate::state::bank::DENOM;
 use serde::{Deserialize, Serialize};
 
 /// What block hashes are drawn under.
@@ -94,16 +97,73 @@ impl State {
     fn execute(&mut self, message: &Message, creator: &str) -> Result<Response, Refusal> {
         match message {
             Message::Nil => Err(audit::INVALID_SIGNER.because("empty request")),
-            _ => Err(audit::NOT_IMPLEMENTED.because("not implemented")),
+            Message::EpochReport(report) => self.submit_epoch_report(report, creator),
+            Message::Evidence(evidence) => self.submit_evidence(evidence, creator),
+            Message::RecheckEvidence(recheck) => self.submit_recheck(recheck, creator),
+            Message::HealClaim(claim) => self.claim_heal(claim, creator),
+            Message::HealVerification(vote) => self.verify_heal(vote, creator),
+            Message::UpdateParams { params } => self.update_params(params, creator),
+            Message::RegisterSupernode(registration) => self.register_supernode(registration, creator),
+            Message::DeregisterSupernode { validator_address } => {
+                self.deregister_supernode(validator_address, creator)
+            }
+            Message::StartSupernode { validator_address } => self.start_supernode(validator_address, creator),
+            Message::StopSupernode { validator_address, reason } => {
+                self.stop_supernode(validator_address, reason, creator)
+            }
+            Message::UpdateSupernode(update) => self.update_supernode(update, creator),
+            Message::ReportMetrics { validator_address, metrics } => {
+                self.report_metrics(validator_address, metrics, creator)
+            }
+            Message::RequestAction(request) => self.request_action(request, creator),
+            Message::FinalizeAction(finalisation) => self.finalize_action(finalisation, creator),
+            Message::ApproveAction { action_id } => self.approve_action(action_id, creator),
+            Message::BankSend { to, amount_ulume } => self.bank_send(creator, to, *amount_ulume),
         }
     }
 
-    /// Ends the block. At the last block of an epoch the epoch is closed (chain 1.4).
+    fn bank_send(&mut self, from: &str, to: &str, amount_ulume: u64) -> Result<Response, Refusal> {
+        if let Some(wrong) = [from, to].into_iter().find(|address| !address::is_account(address)) {
+            return Err(sdk::INVALID_ADDRESS.because(format!("{wrong:?} is not an account")));
+        }
+        if amount_ulume == 0 {
+            return Err(sdk::INVALID_REQUEST.because("amount must be positive"));
+        }
+        if self.bank.transfer(from, to, amount_ulume) {
+            return Ok(Response::Empty);
+        }
+        let balance = self.bank.balance_ulume(from);
+        let words = format!("spendable balance {balance}{DENOM} is smaller than {amount_ulume}{DENOM}");
+        Err(sdk::INSUFFICIENT_FUNDS.because(words))
+    }
+
+    /// Ends the block: the last block of an epoch closes it (chain 1.4), then actions expire.
     ///
     /// # Errors
     /// The block can't be processed; the state is then unusable.
     pub fn end_block(&mut self) -> Result<Vec<Event>, BlockError> {
+        let schedule = self.schedule();
+        let epoch_id = schedule.epoch_at(self.height);
+        if self.height == schedule.end_height(epoch_id) {
+            self.close_epoch(epoch_id)?;
+        }
+        self.expire_actions();
         Ok(std::mem::take(&mut self.pending_events))
+    }
+
+    /// The five steps of an epoch's close, with the current parameters (chain 1.4).
+    ///
+    /// # Errors
+    /// A heal operation is corrupt.
+    pub fn close_epoch(&mut self, epoch_id: EpochId) -> Result<(), BlockError> {
+        let params = self.params();
+        self.enforce(epoch_id, &params);
+        self.penalise_divergence(epoch_id, &params);
+        self.reward_clean_epochs(epoch_id, &params);
+        self.expire_heal_ops(epoch_id, &params)?;
+        self.schedule_heal_ops(epoch_id, &params);
+        self.prune(epoch_id, &params);
+        Ok(())
     }
 
     /// Processes the next block, one second later, with these messages and their creators.

@@ -18,6 +18,12 @@ impl Event {
         Self { kind: kind.to_owned(), attributes: Vec::new() }
     }
 
+    /// An event of the audit module.
+    #[must_use]
+    pub fn audit(kind: &str) -> Self {
+        Self::new(kind).with("module", "audit")
+    }
+
     /// Appends an attribute.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {

@@ -13,16 +13,26 @@
 use lampkeeper_api as api;
 use lampkeeper_protocol as protocol;
 
-mod action_module;
+pub mod action_module;
 pub mod address;
 pub mod assignment;
 pub mod block;
+mod enforcement;
 mod epoch;
 pub mod event;
+mod evidence;
+mod heal;
 pub mod message;
+mod names;
 pub mod params;
+pub mod queries;
+mod recheck;
 pub mod refusal;
+mod report;
+mod retention;
+mod scoring;
 pub mod state;
+mod supernode_module;
 
 pub use block::{Block, BlockError, Delivered};
 pub use event::Event;

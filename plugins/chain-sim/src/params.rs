@@ -2,7 +2,12 @@
 //!
 //! Owns the order of the checks and their words. Defaulting is a method of the parameters; validation never defaults.
 
+use crate::address;
 use crate::api::chain::Params;
+use crate::message::Response;
+use crate::refusal::{Refusal, audit};
+use crate::state::State;
+use crate::state::bank::GOVERNANCE_MODULE;
 use lampkeeper_proto::lumera::audit::v1 as wire;
 use prost::Message as _;
 use std::collections::BTreeSet;
@@ -243,6 +248,28 @@ fn healing(p: &Params) -> Vec<Check> {
         // An enforcement mode without a name can't be expressed here, so the chain's check of it has no counterpart.
         check(ports.len() == p.required_open_ports.len(), "required_open_ports must be unique"),
     ]
+}
+
+impl State {
+    /// `MsgUpdateParams` (chain 2).
+    pub(crate) fn update_params(&mut self, params: &Params, authority: &str) -> Result<Response, Refusal> {
+        let expected = address::module_account(GOVERNANCE_MODULE);
+        if authority != expected {
+            let words = format!("invalid authority; expected {expected}, got {authority}");
+            return Err(audit::INVALID_SIGNER.because(words));
+        }
+        let params = params.clone().with_defaults();
+        validate(&params).map_err(Refusal::unregistered)?;
+        let current = self.params();
+        if params.epoch_length_blocks != current.epoch_length_blocks {
+            return Err(audit::INVALID_SIGNER.because("epoch_length_blocks is immutable after genesis"));
+        }
+        if params.epoch_zero_height != current.epoch_zero_height {
+            return Err(audit::INVALID_SIGNER.because("epoch_zero_height is immutable after genesis"));
+        }
+        self.audit.params = params;
+        Ok(Response::Empty)
+    }
 }
 
 /// BLAKE3 of the protobuf encoding of the parameters with defaults applied (chain 1.2).

@@ -1,4 +1,31 @@
-//! The action module's messages (chain Appendix C).
+//! The action module: cascade actions from request to approval or expiry (chain Appendix C).
+//!
+//! SENSE actions are not simulated; a message for one is refused as an invalid action type.
+
+pub mod commitment;
+mod expiry;
+mod fees;
+mod finalize;
+pub mod merkle;
+mod request;
+mod settle;
+
+use request::parse_metadata;
+
+use crate::refusal::{Refusal, action};
+
+/// The name of the action type in events.
+const CASCADE_NAME: &str = "ACTION_TYPE_CASCADE";
+
+/// Accepts the names of the simulated action type, in any case.
+fn is_cascade(action_type: &str) -> Result<(), Refusal> {
+    let name = action_type.to_ascii_uppercase();
+    if name == "CASCADE" || name == CASCADE_NAME {
+        return Ok(());
+    }
+    let words = format!("action type {action_type:?} is not simulated; use CASCADE");
+    Err(action::INVALID_TYPE.because(words))
+}
 
 pub(crate) mod base64_bytes {
     //! Bytes as base64 text, as the proto JSON of the metadata has them.

@@ -192,38 +192,41 @@ impl Actions {
     }
 
     /// The actions from an id on, in the store's order.
-    pub fn range_from(&self, action_id: &str) -> impl DoubleEndedIterator<Item = &Action> {
+    pub fn range_from<'a>(
+        &'a self,
+        action_id: &str,
+    ) -> impl DoubleEndedIterator<Item = &'a Action> + use<'a> {
         self.records.range(action_id.to_owned()..).map(|(_, action)| action)
     }
 
     /// The actions by ascending number, from a number on.
-    pub fn by_number_from(&self, from: &(u64, TicketId)) -> impl DoubleEndedIterator<Item = &Action> {
-        self.by_number.range(from.clone()..).filter_map(|(_, id)| self.get(id))
+    pub fn by_number_from(&self, from: (u64, TicketId)) -> impl DoubleEndedIterator<Item = &Action> {
+        self.by_number.range(from..).filter_map(|(_, id)| self.get(id))
     }
 
     /// The actions that `account` finalised, by ascending number, from a number on.
-    pub fn of_supernode_from(
-        &self,
+    pub fn of_supernode_from<'a>(
+        &'a self,
         account: &str,
-        from: &(u64, TicketId),
-    ) -> impl DoubleEndedIterator<Item = &Action> {
+        from: (u64, TicketId),
+    ) -> impl DoubleEndedIterator<Item = &'a Action> + use<'a> {
         let numbers = self.by_supernode.get(account);
         numbers
             .into_iter()
-            .flat_map(|numbers| numbers.range(from.clone()..))
+            .flat_map(move |numbers| numbers.range(from.clone()..))
             .filter_map(|(_, id)| self.get(id))
     }
 
     /// The actions that `creator` asked for, by ascending number, from a number on.
-    pub fn of_creator_from(
-        &self,
+    pub fn of_creator_from<'a>(
+        &'a self,
         creator: &str,
-        from: &(u64, TicketId),
-    ) -> impl DoubleEndedIterator<Item = &Action> {
+        from: (u64, TicketId),
+    ) -> impl DoubleEndedIterator<Item = &'a Action> + use<'a> {
         let numbers = self.by_creator.get(creator);
         numbers
             .into_iter()
-            .flat_map(|numbers| numbers.range(from.clone()..))
+            .flat_map(move |numbers| numbers.range(from.clone()..))
             .filter_map(|(_, id)| self.get(id))
     }
 

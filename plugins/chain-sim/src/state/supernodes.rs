@@ -139,7 +139,10 @@ impl Supernodes {
     }
 
     /// All records with their store keys, from a key on.
-    pub fn range_from(&self, key: &[u8]) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &SupernodeRecord)> {
+    pub fn range_from<'a>(
+        &'a self,
+        key: &[u8],
+    ) -> impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a SupernodeRecord)> + use<'a> {
         self.records.range(key.to_vec()..)
     }
 
