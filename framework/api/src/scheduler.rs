@@ -59,6 +59,16 @@ pub enum TaskFailure {
     Aborted,
 }
 
+impl TaskFailure {
+    /// The failure of work whose panic was caught, with the message if it was a text. For implementers.
+    #[must_use]
+    pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Self::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
+    }
+}
+
 /// A limited number of permits.
 pub trait Permits: Send + Sync {
     /// Waits for a permit; it is given back when dropped. Waiters are served in order.
@@ -102,11 +112,12 @@ pub trait Scheduler: Send + Sync {
     fn now(&self) -> Moment;
     /// Now, as the wall clock has it: milliseconds since 1970. May jump.
     fn wall_clock_ms(&self) -> i64;
-    /// Completes after `duration`.
+    /// Completes when `duration` has passed since the call.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
     /// Runs `task` on its own. `name` is for logs and for people.
     fn spawn(&self, name: &str, task: BoxFuture<'static, ()>) -> Arc<dyn TaskHandle>;
-    /// Runs work that holds a thread: disk, hashing, encoding. Completes when it is done; `Err` if it panicked.
+    /// Runs work that holds a thread: disk, hashing, encoding. Completes when it is done; `Err` if it panicked. The work
+    /// starts when the future is first awaited; once begun it runs to its end, even if the future is dropped.
     fn run_blocking(
         &self,
         name: &str,
@@ -116,7 +127,7 @@ pub trait Scheduler: Send + Sync {
     fn fill_random(&self, bytes: &mut [u8]);
     /// `count` permits, at least one.
     fn permits(&self, count: usize) -> Arc<dyn Permits>;
-    /// How many threads `run_blocking` work may use at once; 1 in virtual time.
+    /// Into how many pieces of `run_blocking` work a computation is worth splitting; 1 in virtual time.
     fn parallelism(&self) -> usize;
 }
 

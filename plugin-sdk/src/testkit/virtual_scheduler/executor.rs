@@ -219,7 +219,7 @@ impl Core {
         match tasks::caught(|| future.as_mut().poll(&mut Context::from_waker(&waker))) {
             Ok(Poll::Ready(())) => self.end_task(id, future, Ok(())),
             Ok(Poll::Pending) => self.put_back(id, future),
-            Err(message) => self.end_task(id, future, Err(TaskFailure::Panicked(message))),
+            Err(panicked) => self.end_task(id, future, Err(panicked)),
         }
         self.crash_if_due(&node);
         Step::Task
@@ -239,7 +239,7 @@ impl Core {
     /// Drops a task's future, then tells those who wait for its end.
     fn end_task(&self, id: TaskId, future: tasks::TaskFuture, outcome: Result<(), TaskFailure>) {
         let outcome = match tasks::caught(move || drop(future)) {
-            Err(message) if outcome.is_ok() => Err(TaskFailure::Panicked(message)),
+            Err(panicked) if outcome.is_ok() => Err(panicked),
             _ => outcome,
         };
         let mut state = self.lock();

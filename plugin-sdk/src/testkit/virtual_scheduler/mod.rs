@@ -266,7 +266,7 @@ impl Scheduler for VirtualScheduler {
             tasks::yield_once().await;
             let outcome = tasks::caught(work);
             tasks::yield_once().await;
-            outcome.map_err(TaskFailure::Panicked)
+            outcome
         })
     }
 

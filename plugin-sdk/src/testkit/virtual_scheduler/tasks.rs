@@ -5,7 +5,6 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use lampkeeper_api::BoxFuture;
 use lampkeeper_api::scheduler::{TaskFailure, TaskHandle};
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -90,12 +89,7 @@ pub(super) async fn yield_once() {
     .await;
 }
 
-/// What `work` returns, or what it said when it panicked.
-pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_message(&*payload))
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+/// What `work` returns, or its panic.
+pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, TaskFailure> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).map_err(|payload| TaskFailure::of_panic(&*payload))
 }
