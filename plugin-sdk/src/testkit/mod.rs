@@ -7,12 +7,14 @@
 pub mod conformance;
 mod context;
 mod memory;
+mod mock_chain;
 mod signer;
 mod telemetry;
 mod virtual_scheduler;
 
 pub use context::{ContextBuilder, context};
 pub use memory::{MemoryJournal, MemoryStaging, MemoryStore};
+pub use mock_chain::{ChainCall, MockChain, MockChainBuilder};
 pub use signer::TestSigner;
 pub use telemetry::{LogRecord, RecordingTelemetry};
 pub use virtual_scheduler::{VirtualOptions, VirtualScheduler};
