@@ -2,29 +2,31 @@
 //! node touches.
 //!
 //! The middle of the crate is a pure state machine without I/O, clock or async. A [`State`] executes blocks
-//! ([`State::begin_block`], [`State::deliver`], [`State::end_block`]) and answers queries. Testers write its public
+//! ([`State::begin_block`], [`State::deliver`], [`State::end_block`]) and answers [`queries`]. Testers write its public
 //! fields directly ("planted" state), save it and load it as JSON. Every rule names the section of the protocol page
 //! that it follows.
 //!
-//! Around it, a thin shell makes blocks in the scheduler's time and hands out chain clients, and
-//! makes them fail on purpose.
+//! Around it, [`SimChain`](chain::SimChain) makes blocks in the scheduler's time and hands out chain clients, and
+//! [`injection`] makes them fail on purpose.
 #![forbid(unsafe_code)]
 
-use lampkeeper_api as api;
-use lampkeeper_protocol as protocol;
+use lampkeeper_plugin_sdk::{api, protocol};
 
 pub mod action_module;
 pub mod address;
 pub mod assignment;
 pub mod block;
+pub mod chain;
 mod enforcement;
 mod epoch;
 pub mod event;
 mod evidence;
 mod heal;
+pub mod injection;
 pub mod message;
 mod names;
 pub mod params;
+pub mod plugin;
 pub mod queries;
 mod recheck;
 pub mod refusal;
