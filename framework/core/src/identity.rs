@@ -62,9 +62,16 @@ impl FileSigner {
     /// # Errors
     /// If the file exists or can't be written, or the system has no randomness.
     pub fn create(path: &Path, key_type: KeyType) -> Result<Self, IdentityError> {
-        let secret = new_secret(key_type)?;
+        Self::import(path, key_type, &new_secret(key_type)?)
+    }
+
+    /// Writes a known secret key, of 32 bytes, to a file that must not exist yet.
+    ///
+    /// # Errors
+    /// If the bytes are no key, or the file exists or can't be written.
+    pub fn import(path: &Path, key_type: KeyType, secret: &[u8]) -> Result<Self, IdentityError> {
         let signer =
-            Self::from_secret(key_type, &secret).map_err(|reason| IdentityError::Randomness { reason })?;
+            Self::from_secret(key_type, secret).map_err(|reason| IdentityError::malformed(path, reason))?;
         let text = serde_json::to_string_pretty(&KeyFile {
             key_type: key_type.type_url().to_owned(),
             account: signer.account.clone(),
@@ -142,6 +149,7 @@ fn new_secret(key_type: KeyType) -> Result<[u8; SECRET_KEY_LEN_BYTES], IdentityE
     Err(IdentityError::Randomness { reason: "none of the drawn numbers was a key".to_owned() })
 }
 
+/// Writes a file that must not exist yet, all of it and durably, or not at all.
 fn write_new(path: &Path, text: &str) -> Result<(), IdentityError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -152,8 +160,30 @@ fn write_new(path: &Path, text: &str) -> Result<(), IdentityError> {
         _ => IdentityError::io("creating", path, source),
     })?;
     let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n"));
-    let durable = written.and_then(|()| file.sync_all());
-    durable.map_err(|source| IdentityError::io("writing", path, source))
+    written.and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(|source| {
+        remove_half_written(path);
+        IdentityError::io("writing", path, source)
+    })
+}
+
+/// Half a key is of no use, and would keep the next attempt from making a whole one.
+#[expect(clippy::disallowed_methods, reason = "this module owns the key file, and has just made it")]
+fn remove_half_written(path: &Path) {
+    // The error that led here says more than one from cleaning up.
+    let _ = std::fs::remove_file(path);
+}
+
+/// Makes the file's name durable: a node must not come back from a crash without the key that it registered with.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    OpenOptions::new().read(true).open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// Other systems can't open a folder.
+#[cfg(not(unix))]
+fn sync_folder(_path: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]
