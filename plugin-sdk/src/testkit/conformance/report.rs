@@ -1,6 +1,7 @@
 //! The outcome of a suite: named checks, each passed or with what was expected and what was found.
 
 use futures::FutureExt;
+use lampkeeper_api::scheduler::TaskFailure;
 use std::fmt::{self, Debug, Display};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -52,9 +53,9 @@ impl Report {
     pub async fn check(&mut self, name: &str, check: impl Future<Output = CheckResult>) {
         let failure = match AssertUnwindSafe(check).catch_unwind().await {
             Ok(outcome) => outcome.err(),
-            Err(_) => Some(Failure {
+            Err(payload) => Some(Failure {
                 expected: "no panic".to_owned(),
-                found: "a panic; its message is on standard error".to_owned(),
+                found: TaskFailure::of_panic(&*payload).to_string(),
             }),
         };
         self.checks.push(Check { name: name.to_owned(), failure });
@@ -157,8 +158,14 @@ mod tests {
         });
         assert!(!report.passed());
         let text = report.to_string();
-        for part in ["2 of 3", "ok      burns", "FAILED  is bright", "lumens: 800", "found:    3", "no panic"]
-        {
+        for part in [
+            "2 of 3",
+            "ok      burns",
+            "FAILED  is bright",
+            "lumens: 800",
+            "found:    3",
+            "it panicked: glass",
+        ] {
             assert!(text.contains(part), "`{part}` is missing in:\n{text}");
         }
         assert!(!Report::new("nothing").passed(), "a suite without checks proves nothing");

@@ -256,8 +256,8 @@ impl Core {
 
     fn crash_if_due(&self, node: &Arc<Node>) {
         let left = node.kill_after_polls.load(Ordering::Relaxed);
-        if left == 0 {
-            return;
+        if left == 0 || !node.alive.load(Ordering::Relaxed) {
+            return; // a dead node's count says nothing about its next life
         }
         node.kill_after_polls.store(left - 1, Ordering::Relaxed);
         if left == 1 {
