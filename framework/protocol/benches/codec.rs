@@ -51,7 +51,7 @@ fn main() {
             compare(&format!("regenerate {count}"), size_mib, &directory);
         }
         for lost_percent in [0, 1, 10, 100] {
-            prepare_packets(size_mib, lost_percent, &directory);
+            run_case(&format!("prepare {lost_percent}"), size_mib, None, &directory);
             compare(&format!("decode {lost_percent}% lost"), size_mib, &directory);
         }
     }
@@ -86,17 +86,11 @@ fn print_line(case: &str, size_mib: u64, contender: Contender, measured: &Measur
 
 fn measure(case: &str, size_mib: u64, contender: Contender, directory: &Path) -> Measurement {
     let workers = match contender {
-        Contender::Naive => 0,
-        Contender::Codec(workers) => workers.get(),
+        Contender::Naive => None,
+        Contender::Codec(workers) => Some(workers),
     };
     let runs = (0..RUNS).map(|_| {
-        let output = Command::new(std::env::current_exe().expect("the path of this program"))
-            .args([CHILD, case, &size_mib.to_string(), &workers.to_string()])
-            .arg(directory)
-            .output()
-            .expect("this program starts again");
-        assert!(output.status.success(), "{case}: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).expect("numbers");
+        let text = run_case(case, size_mib, workers, directory);
         let (nanos, peak_bytes) = text.trim().split_once(' ').expect("two numbers");
         Measurement {
             time: Duration::from_nanos(nanos.parse().expect("nanoseconds")),
@@ -104,6 +98,18 @@ fn measure(case: &str, size_mib: u64, contender: Contender, directory: &Path) ->
         }
     });
     runs.min_by_key(|run| run.time).expect("at least one run")
+}
+
+/// Runs a case in a process of its own and returns what it printed. No workers means the naive contender.
+fn run_case(case: &str, size_mib: u64, workers: Option<NonZeroUsize>, directory: &Path) -> String {
+    let workers = workers.map_or(0, NonZeroUsize::get);
+    let output = Command::new(std::env::current_exe().expect("the path of this program"))
+        .args([CHILD, case, &size_mib.to_string(), &workers.to_string()])
+        .arg(directory)
+        .output()
+        .expect("this program starts again");
+    assert!(output.status.success(), "{case}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// Runs one case and prints its nanoseconds and its peak memory in bytes.
@@ -115,6 +121,10 @@ fn run_child(arguments: &[String]) {
     let time = match words[..] {
         ["encode"] => encode(&file(size_mib), workers),
         ["regenerate", count] => regenerate(&file(size_mib), count.parse().expect("a count"), workers),
+        ["prepare", lost_percent] => {
+            let lost_percent = lost_percent.parse().expect("a percentage");
+            return prepare_packets(size_mib, lost_percent, Path::new(directory));
+        }
         ["decode", ..] => decode(size_mib, Path::new(directory), workers),
         _ => panic!("unknown case {case}"),
     };
@@ -186,9 +196,8 @@ fn decode(size_mib: u64, directory: &Path, workers: Option<NonZeroUsize>) -> Dur
             (decoded, start.elapsed())
         }
     };
-    let peak_before_check = time;
     assert_eq!(ArtifactKey::of(&decoded), expected_key(directory), "the decoded file");
-    peak_before_check
+    time
 }
 
 fn naive_encoder(file: &[u8]) -> Encoder {

@@ -13,7 +13,7 @@ use super::source::{FileSource, read_padded};
 /// Packets that are handed on together: 16 MiB.
 pub(super) const PACKETS_PER_BATCH: usize = 256;
 /// Packets that one worker makes at a time: few enough to occupy all workers to the end of a batch.
-const PACKETS_PER_JOB: usize = 16;
+const PACKETS_PER_JOB: usize = 8;
 
 /// Where the repair symbols of a batch come from.
 pub(super) enum RepairSymbols {
@@ -48,10 +48,12 @@ pub(super) fn make_batch(
         PACKETS_PER_JOB,
         || (),
         |(), drafts| {
-            if let RepairSymbols::Intermediates(intermediates) = &*repair {
-                intermediates.complete(drafts);
+            for draft in drafts {
+                if let RepairSymbols::Intermediates(intermediates) = &*repair {
+                    intermediates.complete(draft);
+                }
+                draft.hash();
             }
-            drafts.iter_mut().for_each(PacketDraft::hash);
         },
     );
     Ok(drafts.into_iter().map(PacketDraft::finish).collect())

@@ -24,7 +24,7 @@ pub struct EncodedFile {
 /// Makes all packets of a file and hands them on in batches of at most 16 MiB, in the order of wire 4.7: source
 /// symbols, then repair symbols, without gaps.
 ///
-/// Holds about 1.1 x the file besides the source, one sub-block and one batch. `sink` is called on the caller's thread
+/// Holds about 1.1 x the file besides the source, two sub-blocks and one batch. `sink` is called on the caller's thread
 /// while the workers rest; to overlap the two, let it hand the batch to another thread.
 ///
 /// # Errors

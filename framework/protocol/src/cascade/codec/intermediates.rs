@@ -1,37 +1,29 @@
 //! The intermediate symbols of a whole file, from which any repair symbol is a sum of a few.
 //!
-//! Owns the one thing that encoding must hold in memory: about 1.1 x the file. Kept as the stripes in which they were
-//! computed.
+//! Owns the one thing that encoding must hold in memory: about 1.1 x the file. They are computed in narrow stripes but
+//! kept as whole rows: a repair symbol adds up a few rows from anywhere, which is fast only if each is read in one go.
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
-
-use raptorq::SymbolSlab;
 
 use super::CodecError;
 use super::packet::PacketDraft;
 use super::parallel::for_each;
-use super::parameters::{Parameters, SubBlock};
+use super::parameters::{Parameters, SYMBOL_LEN_BYTES, SubBlock};
 use super::program::Program;
 use super::solver::{Combinations, Solution, solve};
 use super::source::{FileSource, read_padded};
-use super::stripes::stripes_of;
+use super::stripes::{StripeOutputs, run_on_stripes};
 use crate::artifact_key::ArtifactKey;
+
+/// Rows that one worker extends at a time.
+const ROWS_PER_JOB: usize = 256;
 
 /// The intermediate symbols of a file and how they make its repair symbols.
 pub(super) struct Intermediates {
-    program: Program,
-    /// In the order of their columns.
-    stripes: Vec<SymbolSlab>,
+    rows: Vec<Vec<u8>>,
     /// One for each repair symbol.
     combinations: Combinations,
     first_repair_esi: u32,
-}
-
-/// What can be done at the same time once a sub-block has been read.
-enum Job<'a> {
-    Hash(&'a mut blake3::Hasher),
-    Solve { columns: Range<usize>, slab: Option<SymbolSlab> },
 }
 
 impl Intermediates {
@@ -43,58 +35,66 @@ impl Intermediates {
     ) -> Result<(Self, ArtifactKey), CodecError> {
         let program = program_from_file(parameters, Program::for_intermediates)?;
         let mut hasher = blake3::Hasher::new();
-        let mut stripes = Vec::new();
+        let mut rows: Vec<Vec<u8>> =
+            (0..program.outputs()).map(|_| Vec::with_capacity(SYMBOL_LEN_BYTES)).collect();
         let mut piece = Vec::new();
         for sub_block in parameters.sub_block_list() {
-            let in_file = read_sub_block(source, parameters, &sub_block, &mut piece)?;
             let width = sub_block.columns.len();
-            let mut jobs = vec![Job::Hash(&mut hasher)];
-            let columns = stripes_of(program.rows(), width, workers);
-            jobs.extend(columns.into_iter().map(|columns| Job::Solve { columns, slab: None }));
-            for_each(
-                workers,
-                &mut jobs,
-                1,
-                || (),
-                |(), jobs| {
-                    for job in jobs {
-                        match job {
-                            Job::Hash(hasher) => {
-                                hasher.update(&piece[..in_file]);
-                            }
-                            Job::Solve { columns, slab } => {
-                                let mut stripe = SymbolSlab::with_zeros(program.rows(), columns.len());
-                                program.run(&mut stripe, |input| &piece[input * width..][columns.clone()]);
-                                *slab = Some(stripe);
-                            }
-                        }
-                    }
-                },
-            );
-            stripes.extend(jobs.into_iter().filter_map(|job| match job {
-                Job::Hash(_) => None,
-                Job::Solve { slab, .. } => slab,
-            }));
+            let in_file = read_sub_block(source, parameters, &sub_block, &mut piece)?;
+            let inputs: Vec<&[u8]> = piece.chunks_exact(width).collect();
+            let stripes = run_on_stripes(&program, &inputs, width, workers);
+            extend_and_hash(&mut rows, &stripes, &mut hasher, &piece[..in_file], workers);
         }
         let first_repair_esi = parameters.source_symbols();
         let repair_esis: Vec<u32> = (first_repair_esi..parameters.total_symbols()).collect();
         let combinations = Combinations::of(parameters, &repair_esis);
         let block_hash = ArtifactKey::from_bytes(*hasher.finalize().as_bytes());
-        Ok((Self { program, stripes, combinations, first_repair_esi }, block_hash))
+        Ok((Self { rows, combinations, first_repair_esi }, block_hash))
     }
 
-    /// Completes the repair symbols among the drafts. Going through the stripes once for several drafts reuses what the cache
-    /// holds of a stripe.
-    pub(super) fn complete(&self, drafts: &mut [PacketDraft]) {
-        for stripe in &self.stripes {
-            for draft in drafts.iter_mut() {
-                let Some(position) = draft.esi.checked_sub(self.first_repair_esi) else { continue };
-                let combination = self.combinations.at(position as usize);
-                let row = |intermediate: &u32| self.program.output(stripe, *intermediate as usize);
-                draft.append_sum(combination.iter().map(row));
-            }
-        }
+    /// Completes a draft if it is one of a repair symbol.
+    pub(super) fn complete(&self, draft: &mut PacketDraft) {
+        let Some(position) = draft.esi.checked_sub(self.first_repair_esi) else { return };
+        let combination = self.combinations.at(position as usize);
+        draft.append_sum(combination.iter().map(|intermediate| &self.rows[*intermediate as usize][..]));
     }
+}
+
+/// Adds the next columns to all rows and, at the same time, the next piece of the file to the hash.
+fn extend_and_hash(
+    rows: &mut [Vec<u8>],
+    stripes: &[StripeOutputs],
+    hasher: &mut blake3::Hasher,
+    piece: &[u8],
+    workers: NonZeroUsize,
+) {
+    enum Job<'a> {
+        Hash(&'a mut blake3::Hasher),
+        Extend { first_row: usize, rows: &'a mut [Vec<u8>] },
+    }
+    let mut jobs = vec![Job::Hash(hasher)];
+    let chunks = rows.chunks_mut(ROWS_PER_JOB).enumerate();
+    jobs.extend(chunks.map(|(number, rows)| Job::Extend { first_row: number * ROWS_PER_JOB, rows }));
+    for_each(
+        workers,
+        &mut jobs,
+        1,
+        || (),
+        |(), jobs| {
+            for job in jobs {
+                match job {
+                    Job::Hash(hasher) => {
+                        hasher.update(piece);
+                    }
+                    Job::Extend { first_row, rows } => {
+                        for (row, number) in rows.iter_mut().zip(*first_row..) {
+                            stripes.iter().for_each(|stripe| row.extend_from_slice(stripe.output(number)));
+                        }
+                    }
+                }
+            }
+        },
+    );
 }
 
 /// Solves for a file whose source symbols are all at hand, which always succeeds: they are independent by construction

@@ -12,7 +12,7 @@ use super::parallel::for_each;
 use super::program::Program;
 
 /// How much memory the rows of one stripe should take: they are all in use, so they should fit a core's cache.
-const STRIPE_BYTES: usize = 1024 * 1024;
+const STRIPE_BYTES: usize = 2 * 1024 * 1024;
 /// Below this width the cost of an operation itself outweighs the bytes it works on.
 const STRIPE_WIDTH_BYTES_MIN: usize = 256;
 /// Widths are multiples of a cache line, so that rows start at the same place in one.
@@ -31,10 +31,15 @@ impl StripeOutputs {
     pub(super) fn outputs(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.chunks_exact(self.columns.len())
     }
+
+    /// One output's bytes in these columns.
+    pub(super) fn output(&self, output: usize) -> &[u8] {
+        &self.bytes[output * self.columns.len()..][..self.columns.len()]
+    }
 }
 
 /// Cuts the columns of a sub-block into stripes for a program of that many rows, as many for each worker.
-pub(super) fn stripes_of(rows: usize, columns: usize, workers: NonZeroUsize) -> Vec<Range<usize>> {
+fn stripes_of(rows: usize, columns: usize, workers: NonZeroUsize) -> Vec<Range<usize>> {
     let fitting = (STRIPE_BYTES / rows.max(1)).max(STRIPE_WIDTH_BYTES_MIN);
     let count = columns.div_ceil(fitting).next_multiple_of(workers.get());
     let width = columns.div_ceil(count).next_multiple_of(STRIPE_WIDTH_STEP_BYTES);
