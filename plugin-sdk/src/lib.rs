@@ -34,6 +34,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod cascade;
 pub mod config;
 #[cfg(feature = "testkit")]
 pub mod testkit;

@@ -41,7 +41,9 @@ pub async fn fetch_symbols(
     let keys: Vec<ArtifactKey> = known().map(|(_, key)| *key).collect();
     let fetched = network.fetch(&keys).await?;
     let packets = known().zip(fetched).filter_map(|((esi, _), artifact)| Some((esi, artifact?.bytes)));
-    Ok(packets.filter(|(esi, packet)| packet_esi(documents.parameters(), packet).ok() == Some(*esi)).collect())
+    Ok(packets
+        .filter(|(esi, packet)| packet_esi(documents.parameters(), packet).ok() == Some(*esi))
+        .collect())
 }
 
 /// Gathers `wanted` packets from the candidates, in their order, or as many as there are.

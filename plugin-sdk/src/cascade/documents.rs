@@ -68,10 +68,13 @@ impl TicketDocuments {
         ticket: &Ticket,
     ) -> Result<Self, DocumentsError> {
         let keys = creator_keys(chain, ticket).await?;
-        let signatures =
-            Signatures::parse(ticket.signatures.trim()).map_err(|error| malformed(ticket, "signatures field", &error))?;
+        let signatures = Signatures::parse(ticket.signatures.trim())
+            .map_err(|error| malformed(ticket, "signatures field", &error))?;
         verify_document(&keys, &ticket.creator, signatures.index_base64, signatures.creator_signature)
-            .map_err(|_| DocumentsError::NotSigned { ticket_id: ticket.ticket_id.clone(), document: "index" })?;
+            .map_err(|_| DocumentsError::NotSigned {
+                ticket_id: ticket.ticket_id.clone(),
+                document: "index",
+            })?;
         let index = signatures.index().map_err(|error| malformed(ticket, "index", &error))?;
         let mut first_problem = None;
         for keys_of_call in calls(&index.layout_ids) {
@@ -191,7 +194,8 @@ impl TicketDocuments {
     /// Every artifact and what it is: index files, layout files, symbols, each by ordinal.
     pub fn artifacts(&self) -> impl Iterator<Item = (ArtifactKey, ArtifactKind)> + '_ {
         let numbered = |keys: &'_ [ArtifactKey]| (0_u32..).zip(keys.to_vec());
-        let index = numbered(&self.index_keys).map(|(ordinal, key)| (key, ArtifactKind::IndexFile { ordinal }));
+        let index =
+            numbered(&self.index_keys).map(|(ordinal, key)| (key, ArtifactKind::IndexFile { ordinal }));
         let layout =
             numbered(&self.layout_keys).map(|(ordinal, key)| (key, ArtifactKind::LayoutFile { ordinal }));
         let symbols = (0_u32..).zip(&self.symbol_keys).map(|(esi, key)| (*key, ArtifactKind::Symbol { esi }));
@@ -224,7 +228,9 @@ impl TicketDocuments {
             if keys.get(ordinal as usize) != Some(&key) {
                 return Err(DocumentsError::Inconsistent {
                     ticket_id: self.ticket_id.clone(),
-                    reason: format!("its id file {ordinal} comes out as {key}, which the index does not name"),
+                    reason: format!(
+                        "its id file {ordinal} comes out as {key}, which the index does not name"
+                    ),
                 });
             }
             files.push((key, bytes));
@@ -232,18 +238,19 @@ impl TicketDocuments {
         Ok(files)
     }
 
-    fn series<'a>(&self, base: &'a str, first: u64, count: usize) -> Result<IdFileSeries<'a>, DocumentsError> {
+    fn series<'a>(
+        &self,
+        base: &'a str,
+        first: u64,
+        count: usize,
+    ) -> Result<IdFileSeries<'a>, DocumentsError> {
         let too_many = IdFileError::TooMany { count: count as u64 };
         let count = u32::try_from(count).map_err(|_| self.malformed("id files", &too_many))?;
         IdFileSeries::new(base, first, count).map_err(|error| self.malformed("id files", &error))
     }
 
     fn malformed(&self, document: &'static str, error: &dyn std::error::Error) -> DocumentsError {
-        DocumentsError::Malformed {
-            ticket_id: self.ticket_id.clone(),
-            document,
-            reason: with_sources(error),
-        }
+        DocumentsError::Malformed { ticket_id: self.ticket_id.clone(), document, reason: with_sources(error) }
     }
 
     /// About how much memory this takes, in bytes.
@@ -292,8 +299,14 @@ fn check_block(ticket: &Ticket, block: &BlockLayout) -> Result<Parameters, Docum
     let problems = [
         (block.original_offset != 0, "its block does not start the file"),
         (block.size != parameters.len_bytes(), "its block and its encoder parameters differ in length"),
-        (block.symbols.len() as u64 != u64::from(parameters.total_symbols()), "its number of symbols is wrong"),
-        (ticket.file_size_kbs > 0 && ticket.file_size_kbs != file_size_kbs, "the file has another size on the chain"),
+        (
+            block.symbols.len() as u64 != u64::from(parameters.total_symbols()),
+            "its number of symbols is wrong",
+        ),
+        (
+            ticket.file_size_kbs > 0 && ticket.file_size_kbs != file_size_kbs,
+            "the file has another size on the chain",
+        ),
         (of_other_file, "its layout is that of another file"),
     ];
     match problems.into_iter().find(|(is_so, _)| *is_so) {
@@ -307,11 +320,7 @@ fn inconsistent(ticket: &Ticket, reason: &str) -> DocumentsError {
 }
 
 fn malformed(ticket: &Ticket, document: &'static str, error: &dyn std::error::Error) -> DocumentsError {
-    DocumentsError::Malformed {
-        ticket_id: ticket.ticket_id.clone(),
-        document,
-        reason: with_sources(error),
-    }
+    DocumentsError::Malformed { ticket_id: ticket.ticket_id.clone(), document, reason: with_sources(error) }
 }
 
 /// An error and what caused it, in one line.

@@ -145,7 +145,8 @@ mod tests {
         let scheduler = VirtualScheduler::new(0);
         let (sender, receiver) = Handoff::new(1);
         let seams: Arc<dyn Scheduler> = scheduler.handle();
-        let work = blocking(&*seams, "work", move || (0..10).map(|item| sender.send(item)).collect::<Vec<_>>());
+        let work =
+            blocking(&*seams, "work", move || (0..10).map(|item| sender.send(item)).collect::<Vec<_>>());
         let take = async {
             let mut taken = Vec::new();
             while let Some(item) = receiver.next().await {
@@ -163,7 +164,8 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "the test is about real threads")]
     fn work_on_another_thread_waits_for_room_and_ends_with_the_receiver() {
         let (sender, receiver) = Handoff::new(2);
-        let worker = std::thread::spawn(move || (0..1000).take_while(|item| sender.send(*item).is_ok()).count());
+        let worker =
+            std::thread::spawn(move || (0..1000).take_while(|item| sender.send(*item).is_ok()).count());
         let mut taken = Vec::new();
         while taken.len() < 5 {
             match receiver.poll_next(&mut Context::from_waker(Waker::noop())) {

@@ -11,6 +11,8 @@ mod cache;
 pub mod collect;
 mod documents;
 mod file_target;
+#[cfg(feature = "testkit")]
+pub mod fixture;
 mod handoff;
 mod hasher;
 mod reconstruct;
@@ -24,8 +26,13 @@ pub use documents::{ArtifactKind, DocumentsError, TicketDocuments};
 pub use file_target::{FileTarget, StagedFile, TARGET_IO_LEN_BYTES_MAX, TargetError, read_whole_file};
 pub use hasher::DataHasher;
 pub use reconstruct::{ReconstructError, Reconstructed, Reconstructor};
-pub use regenerate::{PacketSink, RegenerateError, encode_symbols, regenerate_repair_symbols, regenerate_source_symbols};
+pub use regenerate::{
+    PacketSink, RegenerateError, encode_symbols, regenerate_repair_symbols, regenerate_source_symbols,
+};
 pub use store::{
     FileToStore, PUBLISH_BATCH_ARTIFACTS, StoreFileProgress, StoreSeams, StoredFile, price_of, store_file,
 };
 pub use store_error::StoreFileError;
+
+#[cfg(test)]
+mod tests;

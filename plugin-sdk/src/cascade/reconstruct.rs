@@ -205,7 +205,9 @@ impl Reconstructor {
             candidates.retain(|esi| !packets.contains_key(esi));
             let part = match file.take() {
                 Some(file) => file,
-                None => Arc::new(read_sparse(target, parameters.len_bytes()).await.map_err(ReconstructError::Target)?),
+                None => Arc::new(
+                    read_sparse(target, parameters.len_bytes()).await.map_err(ReconstructError::Target)?,
+                ),
             };
             let at_hand = AtHand { layout: SubBlocks::of(&parameters), file: Arc::clone(&part), packets };
             let (returned, outcome) = self.decode(&parameters, &present, at_hand, target, made).await?;
@@ -249,8 +251,7 @@ impl Reconstructor {
             Ok(())
         };
         let (written, decoded) = join(write, work).await;
-        made.compute_ms +=
-            u64::try_from(self.scheduler.now().since(begun).as_millis()).unwrap_or(u64::MAX);
+        made.compute_ms += u64::try_from(self.scheduler.now().since(begun).as_millis()).unwrap_or(u64::MAX);
         written.map_err(ReconstructError::Target)?;
         decoded.map_err(ReconstructError::Work)
     }
@@ -322,7 +323,8 @@ impl SubBlocks {
             if first >= last {
                 continue;
             }
-            let start = file_offset + esi as usize * (end - column) + (first - PACKET_HEADER_LEN_BYTES - column);
+            let start =
+                file_offset + esi as usize * (end - column) + (first - PACKET_HEADER_LEN_BYTES - column);
             let available = &file[start.min(file.len())..(start + last - first).min(file.len())];
             buffer[first - from..first - from + available.len()].copy_from_slice(available);
         }

@@ -77,9 +77,11 @@ pub async fn regenerate_source_symbols(
     let parameters = documents.parameters();
     let esis: Vec<u32> = esis.range(..parameters.source_symbols()).copied().collect();
     for run in runs(&esis) {
-        let packets =
-            read_run(file, parameters, run[0], run.len()).await.map_err(RegenerateError::Target)?;
-        let symbols = run.iter().zip(packets).map(|(esi, bytes)| checked(documents, *esi, ArtifactKey::of(&bytes), bytes));
+        let packets = read_run(file, parameters, run[0], run.len()).await.map_err(RegenerateError::Target)?;
+        let symbols = run
+            .iter()
+            .zip(packets)
+            .map(|(esi, bytes)| checked(documents, *esi, ArtifactKey::of(&bytes), bytes));
         let symbols = symbols.collect::<Result<Vec<_>, _>>()?;
         sink.accept(symbols).await.map_err(RegenerateError::Target)?;
     }
@@ -138,9 +140,9 @@ async fn make(
     let work = blocking(scheduler, "regenerate", move || compute(workers, &sender));
     let hand_on = async move {
         while let Some(batch) = batches.next().await {
-            let symbols = batch.into_iter().map(|packet: Packet| {
-                checked(documents, packet.esi(), packet.id(), packet.into_bytes())
-            });
+            let symbols = batch
+                .into_iter()
+                .map(|packet: Packet| checked(documents, packet.esi(), packet.id(), packet.into_bytes()));
             let symbols = symbols.collect::<Result<Vec<_>, _>>()?;
             sink.accept(symbols).await.map_err(RegenerateError::Target)?;
         }

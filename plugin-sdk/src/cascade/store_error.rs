@@ -36,7 +36,9 @@ pub enum StoreFileError {
         ticket_id: TicketId,
     },
     /// This account may not finalise a ticket at present.
-    #[error("{account} is not among the {limit} supernodes that may finalise a ticket at present: store the file through one of them")]
+    #[error(
+        "{account} is not among the {limit} supernodes that may finalise a ticket at present: store the file through one of them"
+    )]
     NotAmongTop {
         /// This node's account.
         account: String,
@@ -88,7 +90,9 @@ pub enum StoreFileError {
         reason: String,
     },
     /// The chain executed the message and did not accept the ticket (wire 4.12).
-    #[error("the chain took the message but left ticket {ticket_id} in state {state}: this node was not entitled")]
+    #[error(
+        "the chain took the message but left ticket {ticket_id} in state {state}: this node was not entitled"
+    )]
     NotFinalised {
         /// The ticket.
         ticket_id: TicketId,

@@ -4,7 +4,9 @@
 //! right beside each of them. So symbols are written and read in runs, one access a sub-block.
 
 use super::file_target::{FileTarget, TARGET_IO_LEN_BYTES_MAX, TargetError};
-use crate::protocol::cascade::codec::{PACKET_HEADER_LEN_BYTES, PACKET_LEN_BYTES, Parameters, SYMBOL_LEN_BYTES};
+use crate::protocol::cascade::codec::{
+    PACKET_HEADER_LEN_BYTES, PACKET_LEN_BYTES, Parameters, SYMBOL_LEN_BYTES,
+};
 
 /// The longest run: 64 symbols are just below 4 MiB.
 pub(super) const RUN_SYMBOLS_MAX: usize = TARGET_IO_LEN_BYTES_MAX / SYMBOL_LEN_BYTES;
