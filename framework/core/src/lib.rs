@@ -20,6 +20,8 @@ pub mod telemetry;
 
 mod panics;
 mod suggest;
+#[cfg(test)]
+mod testing;
 
 pub use identity::FileSigner;
 pub use manifest::{Manifest, Problem};

@@ -203,3 +203,48 @@ pub enum RegistryError {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{configured_by, plugin};
+
+    #[test]
+    fn an_id_that_is_taken_names_both_sides() {
+        let mut registry = Registry::new();
+        registry.add(plugin("store-a", &[Seam::Store], &[])).unwrap();
+        let mut second = plugin("store-a", &[Seam::Store], &[]);
+        second.version = "2.0.0".to_owned();
+        second.summary = "Another store.".to_owned();
+        assert_eq!(
+            registry.add(second).unwrap_err().to_string(),
+            "plugin id `store-a` is registered twice: by version 1.2.3 (Stands for store-a.) and by version 2.0.0 \
+             (Another store.); rename one of them"
+        );
+        assert_eq!(registry.find("store-a").unwrap().descriptor().version, "1.2.3", "the first stays");
+    }
+
+    #[test]
+    fn malformed_descriptors_are_refused() {
+        let long = "a".repeat(PLUGIN_ID_LEN_MAX + 1);
+        for id in ["", "host", "Store", "store_a", "-a", "1a", "a b", &long] {
+            let refused = Registry::new().add(plugin(id, &[], &[])).unwrap_err();
+            assert!(matches!(refused, RegistryError::InvalidId { .. }), "{id}: {refused}");
+        }
+        let refused = Registry::new().add(configured_by("{", plugin("a", &[], &[]))).unwrap_err();
+        assert!(matches!(refused, RegistryError::InvalidSchema { .. }), "{refused}");
+    }
+
+    #[test]
+    fn plugins_are_listed_by_id_and_those_left_out_by_feature() {
+        let mut registry = Registry::new();
+        for id in ["b", "c", "a"] {
+            registry.add(plugin(id, &[], &[])).unwrap();
+        }
+        let registry = registry.with_left_out([("a", "plugin-a"), ("d", "plugin-d")]);
+        let ids: Vec<&str> = registry.plugins().map(|plugin| plugin.descriptor().id.as_str()).collect();
+        assert_eq!(ids, ["a", "b", "c"]);
+        assert_eq!(registry.feature_of("a"), None, "it is there");
+        assert_eq!(registry.feature_of("d"), Some("plugin-d"));
+    }
+}

@@ -184,7 +184,9 @@ impl Resolver<'_> {
                 Found::None if !need.optional => conflicts.push(self.missing(id, need.seam)),
                 // Several without a choice were reported for the node. Only a wrapper that was itself chosen, above
                 // several others, is left to report.
-                Found::Several(provider_ids) if self.choice(need.seam) == Some(id) => {
+                Found::Several(provider_ids)
+                    if self.choice(need.seam) == Some(id) && plugin.can_provide(need.seam) =>
+                {
                     conflicts.push(Conflict::Ambiguous { seam: need.seam, provider_ids });
                 }
                 Found::Several(_) | Found::None => {}
@@ -285,3 +287,6 @@ fn find_cycle<'a>(waiting: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<&'a str
     }
     path
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub struct ConfigKey {
 /// The deepest table in a configuration that is described.
 const TABLE_DEPTH_MAX: usize = 8;
 
-/// The keys of a configuration schema, in the schema's order; those of a table follow it.
+/// The keys of a configuration schema, by name; those of a table follow it.
 #[must_use]
 pub fn config_keys(schema: &Value) -> Vec<ConfigKey> {
     let mut keys = Vec::new();

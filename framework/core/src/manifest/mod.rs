@@ -72,12 +72,17 @@ impl Manifest {
     /// `path` is shown in problems, and its folder is where relative paths start.
     ///
     /// ```
+    /// use lampkeeper_api::plugin::Seam;
     /// use lampkeeper_core::{Manifest, Registry};
-    /// let problems = Manifest::parse("node.toml".as_ref(), "[node]\nnme = 'n1'", &Registry::new()).unwrap_err();
-    /// assert_eq!(problems[0].to_string(), "node.toml:1:2: node.name: missing; \
-    ///     write `name = \"n1\"` (text of 1 to 64 characters)");
-    /// assert!(problems.iter().any(|problem| problem.to_string()
-    ///     == "node.toml:2:1: node.nme: unknown key; did you mean `name`?"));
+    ///
+    /// let registry = Registry::new().with_host_seams([Seam::Scheduler]);
+    /// let text = "[node]\nnetwork = 'devnet-1'\ndata_dir = 'data'\nnme = 'n1'";
+    /// let problems = Manifest::parse("node.toml".as_ref(), text, &registry).unwrap_err();
+    /// let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    /// assert_eq!(lines, [
+    ///     "node.toml:1:2: node.name: missing; write `name = \"n1\"` (text of 1 to 64 characters)",
+    ///     "node.toml:4:1: node.nme: unknown key; did you mean `name`?",
+    /// ]);
     /// ```
     ///
     /// # Errors
@@ -186,9 +191,9 @@ impl Reading<'_> {
     fn check_values(&mut self) {
         if let Some(node) = self.document.at(&["log", "filter"])
             && let Some(filter) = node.as_text()
-            && let Err(error) = crate::telemetry::logging::check_filter(filter)
+            && !crate::telemetry::logging::is_filter(filter)
         {
-            let finding = Finding::new(&node.span, "log.filter", format!("not a log filter: {error}"));
+            let finding = Finding::new(&node.span, "log.filter", "not a log filter");
             self.findings
                 .push(finding.instead("write a level, such as \"info\", or \"info,lampkeeper_core=debug\""));
         }

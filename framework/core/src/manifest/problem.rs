@@ -1,6 +1,7 @@
 //! What is wrong with a manifest, where, and what to write instead.
 
 use super::tree::Span;
+use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Shown as a compiler would, so that editors and terminals can jump to it:
 /// `node.toml:12:1: plugins.storage-fs.config.artifact_dir: unknown key; did you mean `artifacts_dir`?`
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// The manifest.
     pub file: PathBuf,

@@ -11,11 +11,12 @@ use serde_json::{Map, Value, json};
 #[must_use]
 pub fn manifest_schema(registry: &Registry) -> Value {
     let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<Sections>().to_value();
+    let mut definitions = Map::new();
     let plugins: Map<String, Value> = registry
         .plugins()
         .map(|plugin| {
             let descriptor = plugin.descriptor();
-            let config = within(&descriptor.id, plugin.config_schema());
+            let config = adopt(&descriptor.id, plugin.config_schema(), &mut definitions);
             let table = json!({
                 "description": descriptor.summary,
                 "allOf": [{ "$ref": "#/$defs/PluginTable" }],
@@ -38,6 +39,9 @@ pub fn manifest_schema(registry: &Registry) -> Value {
         .filter(|(_, schema)| schema["enum"].as_array().is_some_and(|ids| !ids.is_empty()))
         .collect();
     schema["title"] = json!("A Lampkeeper manifest");
+    if let Some(own) = schema["$defs"].as_object_mut() {
+        own.extend(definitions);
+    }
     replace_table(&mut schema["properties"]["plugins"], plugins);
     replace_table(&mut schema["properties"]["provide"], seams);
     schema
@@ -71,11 +75,34 @@ fn replace_table(table: &mut Value, properties: Map<String, Value>) {
     });
 }
 
-/// A plugin's schema as part of another document: an `$id` of its own keeps its references inside it.
-fn within(plugin_id: &str, schema: &Value) -> Value {
-    let mut schema = schema.clone();
+/// Moves a plugin's schema into another document: its definitions get the plugin's id in front of their names and join
+/// those of the document. (An `$id` of its own would do by the standard, but not every editor follows it.)
+fn adopt(plugin_id: &str, schema: &Value, definitions: &mut Map<String, Value>) -> Value {
+    let mut schema = renamed(plugin_id, schema);
     if let Some(object) = schema.as_object_mut() {
-        object.insert("$id".to_owned(), json!(format!("lampkeeper:plugin:{plugin_id}")));
+        object.remove("$schema");
+        if let Some(Value::Object(own)) = object.remove("$defs") {
+            definitions.extend(own.into_iter().map(|(name, value)| (format!("{plugin_id}.{name}"), value)));
+        }
     }
     schema
+}
+
+/// The schema with the plugin's id in front of each definition that it refers to.
+fn renamed(plugin_id: &str, schema: &Value) -> Value {
+    match schema {
+        Value::Object(object) => {
+            let renamed_entry = |(keyword, value): (&String, &Value)| match (keyword.as_str(), value.as_str())
+            {
+                ("$ref", Some(reference)) => {
+                    let target = reference.replacen("#/$defs/", &format!("#/$defs/{plugin_id}."), 1);
+                    (keyword.clone(), Value::String(target))
+                }
+                _ => (keyword.clone(), renamed(plugin_id, value)),
+            };
+            Value::Object(object.iter().map(renamed_entry).collect())
+        }
+        Value::Array(list) => Value::Array(list.iter().map(|value| renamed(plugin_id, value)).collect()),
+        other => other.clone(),
+    }
 }

@@ -128,7 +128,8 @@ impl Node {
     /// Starts a node: makes its plugins in the order of the manifest's plan, serves their routes, then starts their
     /// services.
     ///
-    /// `registry` has to be the one that the manifest was parsed with.
+    /// `registry` has to be the one that the manifest was parsed with. The future is to be awaited to its end: when it
+    /// is dropped, what was started until then is dropped without being closed.
     ///
     /// # Errors
     /// The first thing that fails; everything that was started before is closed again.

@@ -1,1 +1,545 @@
-//! Tests.
+//! Whole nodes of fake plugins in virtual time: order, undoing, grants, draining.
+
+use super::*;
+use crate::telemetry::{Delivery, EventListener};
+use crate::testing::{OPTIONAL, REQUIRED, made_by, plugin, registry};
+use lampkeeper_api::cancel::Cancel;
+use lampkeeper_api::chain::{
+    AccountInfo, AssignedTargets, ChainClient, ChainError, ChainMessage, ChainReader, ChainStatus,
+    EpochAnchor, EpochInfo, EpochReport, HealOp, HealOpStatus, NodeSuspicion, Page, PageRequest, Params,
+    PortState, ReporterReliability, Supernode, Ticket, TicketDeterioration, TxReceipt,
+};
+use lampkeeper_api::plugin::{Close, PluginContext, PluginError, Seam};
+use lampkeeper_api::service::{Health, Service, ServiceError};
+use lampkeeper_api::telemetry::Telemetry;
+use lampkeeper_api::transport::{
+    CallError, Caller, MessageStream, Peer, Route, Router, Status, Transport, UnaryHandler,
+};
+use lampkeeper_api::{BoxFuture, EpochId};
+use lampkeeper_plugin_sdk::async_trait;
+use lampkeeper_plugin_sdk::testkit::{MemoryJournal, MemoryStore, TestSigner, VirtualScheduler};
+use std::path::Path;
+
+/// What a fake plugin does, from its configuration.
+#[derive(Clone, serde::Deserialize)]
+#[serde(default)]
+struct Behaviour {
+    /// The names of the seams that it really provides.
+    provides: Vec<String>,
+    /// `well`, `fail`, `panic`, `panic-early` or `hang`.
+    start: String,
+    /// `well`, `hang` or `panic`.
+    run: String,
+    /// `well`, `fail`, `panic` or `hang`.
+    close: String,
+    /// `well`, `fail`, `panic` or `hang`.
+    serve: String,
+    routes: Vec<String>,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        let well = || "well".to_owned();
+        Self {
+            provides: Vec::new(),
+            start: well(),
+            run: well(),
+            close: well(),
+            serve: well(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+/// Every part of a fake plugin.
+#[derive(Clone)]
+struct Fake {
+    behaviour: Behaviour,
+    telemetry: Arc<dyn Telemetry>,
+}
+
+impl Fake {
+    fn tell(&self, name: &str) {
+        self.telemetry.event(Event::new(name));
+    }
+}
+
+fn make(context: PluginContext) -> BoxFuture<'static, Result<Provided, PluginError>> {
+    let behaviour: Behaviour = serde_json::from_str(&context.config_json).unwrap();
+    assert_ne!(behaviour.start, "panic-early", "too early");
+    Box::pin(async move {
+        let granted: Vec<String> = context.seams.seams().iter().map(ToString::to_string).collect();
+        context.telemetry.event(Event::new("made").with("granted", granted));
+        let plugin_id = context.plugin_id.clone();
+        match behaviour.start.as_str() {
+            "fail" => {
+                return Err(PluginError::CannotStart { plugin_id, reason: "the disk is gone".to_owned() });
+            }
+            "panic" => panic!("no luck"),
+            "hang" => std::future::pending().await,
+            _ => {}
+        }
+        let fake = Arc::new(Fake { behaviour, telemetry: context.telemetry });
+        let has = |seam: Seam| fake.behaviour.provides.iter().any(|name| name == seam.name());
+        Ok(Provided {
+            store: has(Seam::Store).then(|| Arc::new(MemoryStore::new()) as Arc<_>),
+            journal: has(Seam::Journal).then(|| Arc::new(MemoryJournal::new()) as Arc<_>),
+            chain: has(Seam::ChainSubmit).then(|| Arc::new(NoChain) as Arc<_>),
+            transport: has(Seam::Transport).then(|| Arc::clone(&fake) as Arc<_>),
+            services: if has(Seam::Service) { vec![Arc::clone(&fake) as Arc<_>] } else { Vec::new() },
+            close: Some(fake),
+            ..Provided::default()
+        })
+    })
+}
+
+impl Close for Fake {
+    fn close(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            self.tell("closed");
+            match self.behaviour.close.as_str() {
+                "fail" => Err("the disk is full".to_owned()),
+                "panic" => panic!("too late"),
+                "hang" => std::future::pending().await,
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Service for Fake {
+    fn name(&self) -> &str {
+        "fake"
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        let handler: Arc<dyn UnaryHandler> = Arc::new(self.clone());
+        self.behaviour.routes.iter().map(|path| Route::unary(path, Arc::clone(&handler))).collect()
+    }
+
+    async fn run(&self, shutdown: Cancel) -> Result<(), ServiceError> {
+        self.tell("running");
+        match self.behaviour.run.as_str() {
+            "hang" => std::future::pending().await,
+            "panic" => panic!("out of luck"),
+            _ => {}
+        }
+        shutdown.cancelled().await;
+        self.tell("ended");
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        Health::Ok
+    }
+}
+
+#[async_trait]
+impl UnaryHandler for Fake {
+    async fn call(&self, _caller: Caller, request: Vec<u8>) -> Result<Vec<u8>, Status> {
+        Ok(request)
+    }
+}
+
+#[async_trait]
+impl Transport for Fake {
+    async fn call(&self, peer: &Peer, _: &str, _: Vec<u8>, _: Duration) -> Result<Vec<u8>, CallError> {
+        Err(CallError::Unreachable { peer: peer.account.clone(), reason: "fake".to_owned() })
+    }
+    async fn call_stream(
+        &self,
+        peer: &Peer,
+        _: &str,
+        _: Vec<u8>,
+        _: Duration,
+    ) -> Result<Box<dyn MessageStream>, CallError> {
+        Err(CallError::Unreachable { peer: peer.account.clone(), reason: "fake".to_owned() })
+    }
+    async fn serve(&self, router: Router) -> Result<Box<dyn ServerHandle>, CallError> {
+        let paths = router.paths().map(str::to_owned).collect::<Vec<_>>();
+        self.telemetry.event(Event::new("serving").with("paths", paths));
+        match self.behaviour.serve.as_str() {
+            "fail" => Err(CallError::Local { reason: "the port is taken".to_owned() }),
+            "panic" => panic!("no port"),
+            _ => Ok(Box::new(self.clone())),
+        }
+    }
+    async fn probe_port(&self, _: &str, _: u16, _: Duration) -> PortState {
+        PortState::Unknown
+    }
+}
+
+#[async_trait]
+impl ServerHandle for Fake {
+    fn local_address(&self) -> String {
+        "127.0.0.1:4444".to_owned()
+    }
+    async fn drain(&self, _grace: Duration) {
+        self.tell("served");
+        if self.behaviour.serve == "hang" {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A chain client that nobody calls.
+struct NoChain;
+
+macro_rules! never_called {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
+        #[async_trait]
+        impl ChainReader for NoChain {
+            $(async fn $name(&self, $($argument: $type),*) -> Result<$output, ChainError> {
+                unreachable!("{:?}", ($($argument,)*))
+            })*
+        }
+    };
+}
+
+never_called! {
+    status() -> ChainStatus;
+    params() -> Params;
+    current_epoch() -> EpochInfo;
+    epoch_anchor(epoch_id: EpochId) -> EpochAnchor;
+    assigned_targets(account: &str, epoch_id: EpochId) -> AssignedTargets;
+    epoch_report(account: &str, epoch_id: EpochId) -> EpochReport;
+    heal_op(heal_op_id: u64) -> HealOp;
+    heal_ops_by_status(status: HealOpStatus, page: PageRequest) -> Page<HealOp>;
+    heal_ops_by_ticket(ticket_id: &str, page: PageRequest) -> Page<HealOp>;
+    ticket(ticket_id: &str) -> Ticket;
+    tickets_of_supernode(account: &str, page: PageRequest) -> Page<Ticket>;
+    tickets(page: PageRequest) -> Page<Ticket>;
+    ticket_deterioration(ticket_id: &str) -> TicketDeterioration;
+    node_suspicion(account: &str) -> NodeSuspicion;
+    reporter_reliability(account: &str) -> ReporterReliability;
+    supernode(account: &str) -> Supernode;
+    supernodes(page: PageRequest) -> Page<Supernode>;
+    top_supernodes(height: i64, limit: u32) -> Vec<Supernode>;
+    account(address: &str) -> AccountInfo;
+}
+
+#[async_trait]
+impl ChainClient for NoChain {
+    fn account_address(&self) -> &str {
+        "nobody"
+    }
+    async fn submit(&self, message: ChainMessage) -> Result<TxReceipt, ChainError> {
+        unreachable!("{message:?}")
+    }
+}
+
+/// A node that was, or was not, started from fake plugins.
+struct Case {
+    scheduler: VirtualScheduler,
+    listener: EventListener,
+    hub: Arc<TelemetryHub>,
+    started: Result<Node, StartError>,
+}
+
+impl Case {
+    /// Starts a node of these plugins, each with lines of configuration.
+    fn new(plugins: &[(PluginDescriptor, &str)]) -> Self {
+        let mut text = "[node]\nname = 'n1'\nnetwork = 'devnet-1'\ndata_dir = 'data'\n".to_owned();
+        for (plugin, config) in plugins {
+            let provides: Vec<&str> = plugin.provides.iter().map(|seam| seam.name()).collect();
+            let provides = if config.contains("provides") {
+                String::new()
+            } else {
+                format!("provides = {provides:?}\n")
+            };
+            text += &format!("[plugins.{}.config]\n{provides}{config}\n", plugin.id);
+        }
+        let registry = registry(plugins.iter().map(|(plugin, _)| made_by(make, plugin.clone())));
+        let manifest = Manifest::parse(Path::new("node.toml"), &text, &registry).unwrap();
+        let scheduler = VirtualScheduler::new(1);
+        let hub = TelemetryHub::new();
+        let listener = hub.events.listen();
+        let mut host = NodeHost::new(Arc::new(TestSigner::new("n1")), Arc::clone(&hub));
+        host.seams.scheduler = Some(scheduler.handle());
+        host.advisory = Some(Advisory {
+            subject: "LEP-6".to_owned(),
+            plugin_ids: vec!["challenge".to_owned(), "a-service".to_owned(), "recheck".to_owned()],
+            consequence: "the chain may lower this node's score".to_owned(),
+        });
+        let started = scheduler.block_on(Node::start(&manifest, &registry, host));
+        Self { scheduler, listener, hub, started }
+    }
+
+    fn node(&self) -> &Node {
+        self.started.as_ref().unwrap()
+    }
+
+    fn refusal(&self) -> &StartError {
+        self.started.as_ref().unwrap_err()
+    }
+
+    /// What happened since the last look, as `plugin event`.
+    fn happened(&mut self) -> Vec<String> {
+        self.scheduler.run_until_stalled();
+        std::iter::from_fn(|| self.listener.try_next())
+            .map(|delivery| match delivery {
+                Delivery::Event(record) => format!("{} {}", record.plugin, record.event.name),
+                Delivery::Missed(count) => panic!("{count} missed"),
+            })
+            .collect()
+    }
+
+    fn drain(&self) -> DrainReport {
+        self.scheduler.block_on(self.node().drain())
+    }
+}
+
+/// Seams, and whether a plugin works without them.
+type Needs<'a> = &'a [(Seam, bool)];
+
+fn service(id: &str, needs: Needs<'_>) -> PluginDescriptor {
+    plugin(id, &[Seam::Service], needs)
+}
+
+fn store() -> PluginDescriptor {
+    plugin("z-store", &[Seam::Store], &[])
+}
+
+fn transport() -> PluginDescriptor {
+    plugin("m-transport", &[Seam::Transport], &[(Seam::Scheduler, REQUIRED)])
+}
+
+#[test]
+fn a_node_starts_in_order_and_drains_in_reverse() {
+    let needs = [(Seam::Store, REQUIRED), (Seam::Transport, REQUIRED)];
+    let mut case = Case::new(&[
+        (service("a-service", &needs), "routes = ['/a', '/b']"),
+        (store(), ""),
+        (transport(), ""),
+    ]);
+    assert_eq!(
+        case.happened(),
+        [
+            "z-store made",
+            "m-transport made",
+            "a-service made",
+            "m-transport serving",
+            "core node.started",
+            "a-service running",
+        ]
+    );
+    let status = case.node().status();
+    assert_eq!((status.phase, status.local_address.as_deref()), (NodePhase::Running, Some("127.0.0.1:4444")));
+    assert_eq!(case.drain(), DrainReport::default());
+    assert_eq!(
+        case.happened(),
+        [
+            "core node.draining",
+            "m-transport served",
+            "a-service ended",
+            "a-service closed",
+            "m-transport closed",
+            "z-store closed",
+            "core node.stopped",
+        ]
+    );
+    assert!(case.drain().is_clean(), "a second time changes nothing");
+    assert!(case.happened().is_empty());
+    assert!(case.scheduler.task_names().is_empty());
+    let status = case.node().status();
+    assert_eq!(status.phase, NodePhase::Stopped);
+    assert!(status.plugins.iter().all(|plugin| plugin.state == PluginState::Closed));
+}
+
+#[test]
+fn a_plugin_gets_the_seams_that_it_declared_and_no_others() {
+    let chain = plugin("chain", &[Seam::ChainSubmit], &[]);
+    let needs = [(Seam::ChainRead, REQUIRED), (Seam::Journal, OPTIONAL), (Seam::Scheduler, REQUIRED)];
+    // (needs, the seams that are in the context)
+    let table: [(Needs<'_>, &[&str]); 4] = [
+        (&[], &[]),
+        (&needs, &["chain:read", "scheduler"]),
+        (&[(Seam::ChainSubmit, REQUIRED), (Seam::Signer, REQUIRED)], &["chain:submit", "signer"]),
+        (&[(Seam::Store, OPTIONAL)], &["store"]),
+    ];
+    for (needs, expected) in table {
+        let mut case = Case::new(&[(chain.clone(), ""), (store(), ""), (service("a-service", needs), "")]);
+        let granted = std::iter::from_fn(|| case.listener.try_next()).find_map(|delivery| match delivery {
+            Delivery::Event(record) if &*record.plugin == "a-service" => {
+                record.event.fields.get("granted").cloned()
+            }
+            Delivery::Event(_) | Delivery::Missed(_) => None,
+        });
+        let expected: Vec<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(granted, Some(Value::List(expected)));
+        assert!(case.node().seams().chain.is_some() && case.node().seams().store.is_some());
+    }
+}
+
+#[test]
+fn a_failed_start_undoes_what_was_started() {
+    let needs = [(Seam::Transport, REQUIRED)];
+    // (configuration of the service, of the transport, the error, its kind)
+    let table = [
+        ("start = 'fail'", "", "plugin a-service can't start: the disk is gone", StartErrorKind::Environment),
+        ("start = 'panic'", "", "plugin a-service panicked while starting: no luck", StartErrorKind::Defect),
+        ("start = 'hang'", "", "plugin a-service did not start within 60000 ms", StartErrorKind::Environment),
+        (
+            "provides = ['service', 'store']",
+            "",
+            "plugin a-service provides `store` without having declared it: this is a defect of the plugin",
+            StartErrorKind::Defect,
+        ),
+        (
+            "routes = ['/a', '/a']",
+            "",
+            "plugins a-service and a-service both answer /a; turn one of them off",
+            StartErrorKind::Configuration,
+        ),
+        (
+            "routes = ['/a']",
+            "serve = 'fail'",
+            "serving calls failed: the call was not made: the port is taken",
+            StartErrorKind::Environment,
+        ),
+        (
+            "routes = ['/a']",
+            "serve = 'panic'",
+            "plugin m-transport panicked when asked for serving calls: no port",
+            StartErrorKind::Defect,
+        ),
+    ];
+    for (of_service, of_transport, message, kind) in table {
+        let mut case = Case::new(&[(transport(), of_transport), (service("a-service", &needs), of_service)]);
+        assert_eq!(case.refusal().to_string(), message);
+        assert_eq!(case.refusal().kind(), kind, "{message}");
+        let happened = case.happened();
+        assert_eq!(happened.last().unwrap(), "m-transport closed", "{message}: {happened:?}");
+        assert!(!happened.contains(&"a-service running".to_owned()), "{message}");
+    }
+}
+
+#[test]
+fn a_constructor_that_panics_before_its_first_await_is_contained() {
+    let case = Case::new(&[(store(), "start = 'panic-early'")]);
+    assert!(case.refusal().to_string().contains("too early"), "{}", case.refusal());
+}
+
+#[test]
+fn a_plugin_that_provides_less_than_it_declares_is_refused_and_closed() {
+    let mut case = Case::new(&[(store(), "provides = []")]);
+    assert_eq!(
+        case.refusal(),
+        &StartError::NotProvided { plugin_id: "z-store".to_owned(), seam: Seam::Store }
+    );
+    assert_eq!(case.happened(), ["z-store made", "z-store closed"]);
+}
+
+#[test]
+fn a_path_that_two_plugins_answer_names_both() {
+    let case = Case::new(&[
+        (transport(), ""),
+        (service("a-service", &[]), "routes = ['/x', '/y']"),
+        (service("b-service", &[]), "routes = ['/z', '/y']"),
+    ]);
+    assert_eq!(
+        case.refusal(),
+        &StartError::DuplicateRoute {
+            path: "/y".to_owned(),
+            first_id: "a-service".to_owned(),
+            second_id: "b-service".to_owned(),
+        }
+    );
+}
+
+#[test]
+fn calls_to_answer_need_a_transport() {
+    let case = Case::new(&[(service("a-service", &[]), "routes = ['/x']")]);
+    assert!(matches!(case.refusal(), StartError::NoTransport { .. }), "{}", case.refusal());
+    assert_eq!(Case::new(&[(service("a-service", &[]), "")]).node().local_address(), None);
+}
+
+#[test]
+fn a_host_that_lacks_a_promised_seam_is_refused() {
+    let registry = registry([]).with_host_seams([Seam::Store]);
+    let text = "[node]\nname = 'n1'\nnetwork = 'devnet-1'\ndata_dir = 'data'\n";
+    let manifest = Manifest::parse(Path::new("node.toml"), text, &registry).unwrap();
+    let scheduler = VirtualScheduler::new(1);
+    let mut host = NodeHost::new(Arc::new(TestSigner::new("n1")), TelemetryHub::new());
+    host.seams.scheduler = Some(scheduler.handle());
+    let refused = scheduler.block_on(Node::start(&manifest, &registry, host)).unwrap_err();
+    assert_eq!(refused, StartError::NotProvided { plugin_id: "host".to_owned(), seam: Seam::Store });
+}
+
+#[test]
+fn what_does_not_end_is_cut_off_and_what_fails_to_close_is_told() {
+    let mut case = Case::new(&[
+        (plugin("a-journal", &[Seam::Journal], &[]), "close = 'hang'"),
+        (service("b-service", &[]), "run = 'hang'\nroutes = ['/x']"),
+        (service("c-service", &[]), "close = 'panic'"),
+        (transport(), "serve = 'hang'"),
+        (store(), "close = 'fail'"),
+    ]);
+    case.happened();
+    let before = case.scheduler.now();
+    let report = case.drain();
+    assert_eq!(report.aborted_services, ["fake"]);
+    let failure = |id: &str, reason: &str| (id.to_owned(), reason.to_owned());
+    assert_eq!(
+        report.close_failures,
+        [
+            failure("c-service", "it panicked: too late"),
+            failure("z-store", "the disk is full"),
+            failure("a-journal", "it took longer than 10000 ms"),
+        ]
+    );
+    // The transport's limit, the services' and that of one plugin to close.
+    assert_eq!(case.scheduler.now().since(before), Duration::from_secs(40 + 30 + 10));
+    let happened = case.happened();
+    assert_eq!(happened.last().unwrap(), "core node.stopped");
+    assert!(case.scheduler.task_names().is_empty());
+}
+
+#[test]
+fn a_failing_service_shows_in_the_status_and_harms_nobody_else() {
+    let case = Case::new(&[(service("a-service", &[]), "run = 'panic'"), (service("b-service", &[]), "")]);
+    case.scheduler.run_for(Duration::from_secs(24 * 3600));
+    let status = case.node().status();
+    let [failing, working] = &status.plugins[..] else { panic!("{status:?}") };
+    assert_eq!(failing.services[0].state, ServiceState::Quarantined);
+    assert_eq!(failing.services[0].restarts, 9);
+    assert_eq!((&working.services[0].state, working.services[0].restarts), (&ServiceState::Running, 0));
+    assert_eq!(
+        serde_json::to_value(&status).unwrap()["health"],
+        serde_json::json!({
+            "level": "failed", "reason": "it panicked: out of luck",
+        })
+    );
+    assert_eq!(case.hub.metrics.counter_total("service_restarts_total"), 9);
+    assert!(case.drain().is_clean());
+}
+
+#[test]
+fn a_dropped_node_asks_its_services_to_stop() {
+    let Case { scheduler, started, .. } = Case::new(&[(service("a-service", &[]), "")]);
+    scheduler.run_until_stalled();
+    assert_eq!(scheduler.task_names().len(), 1);
+    drop(started);
+    scheduler.run_until_stalled();
+    assert!(scheduler.task_names().is_empty());
+}
+
+#[test]
+fn one_line_names_the_services_that_are_off() {
+    let case = Case::new(&[(service("a-service", &[]), "")]);
+    assert_eq!(case.node().status().services_off, ["challenge", "recheck"]);
+    let advisory = |ids: &[&str]| Advisory {
+        subject: "LEP-6".to_owned(),
+        plugin_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+        consequence: "the chain may lower this node's score".to_owned(),
+    };
+    let registry = registry([service("a-service", &[])]);
+    let text = "[node]\nname = 'n1'\nnetwork = 'x'\ndata_dir = 'data'\n[plugins.a-service]\n";
+    let manifest = Manifest::parse(Path::new("node.toml"), text, &registry).unwrap();
+    assert_eq!(
+        advisory(&["recheck", "a-service", "challenge"]).line(&manifest).as_deref(),
+        Some("LEP-6 services that are off: recheck, challenge; the chain may lower this node's score")
+    );
+    assert_eq!(advisory(&["a-service"]).line(&manifest), None);
+}

@@ -22,9 +22,9 @@ const NOBODY: &str = "-";
 /// The field in which events and records of plugins carry their own fields, as a JSON object.
 const FIELDS: &str = "fields";
 
-/// Whether a filter can be understood; the reason if not.
-pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
-    EnvFilter::try_new(filter).map(|_| ()).map_err(|error| error.to_string())
+/// Whether a filter can be understood.
+pub(crate) fn is_filter(filter: &str) -> bool {
+    EnvFilter::try_new(filter).is_ok()
 }
 
 /// A subscriber that writes records to `writer` as the manifest says.

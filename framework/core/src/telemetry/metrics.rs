@@ -173,13 +173,15 @@ fn find_or_add(
     name: String,
     series: Series,
 ) -> Option<&mut Measured> {
-    if !metrics.contains_key(&name) && metrics.len() >= METRICS_MAX {
+    let is_new_beyond_limit = !metrics.contains_key(&name) && metrics.len() >= METRICS_MAX;
+    // Node and plugin come on top of a plugin's own labels.
+    if is_new_beyond_limit || series.len() > LABELS_MAX + 2 {
         return None;
     }
     let zero = kind.zero(&name);
     let metric = metrics.entry(name).or_insert_with(|| Metric { kind, series: BTreeMap::new() });
     let is_full = metric.series.len() >= SERIES_PER_METRIC_MAX && !metric.series.contains_key(&series);
-    if metric.kind != kind || is_full || series.len() > LABELS_MAX + 2 {
+    if metric.kind != kind || is_full {
         return None;
     }
     Some(metric.series.entry(series).or_insert(zero))
