@@ -98,13 +98,7 @@ fn finding(reading: &Reading<'_>, conflict: Conflict) -> Finding {
                 [] => "no plugin of this build provides it".to_owned(),
                 known => format!("enable a plugin that does: {}", tables(known)),
             };
-            if plugin_id == NODE {
-                let what =
-                    format!("a node can't run without the seam `{seam}`, and no enabled plugin provides it");
-                return Finding::new(&(0..0), "plugins", what).instead(instead);
-            }
-            let what = format!("needs the seam `{seam}`, and no enabled plugin provides it");
-            Finding::new(&place(&plugin_id), joined("plugins", &plugin_id), what).instead(instead)
+            missing(reading, &plugin_id, seam).instead(instead)
         }
         Conflict::Rule(rule) => {
             let what = format!("requires `{}`: {}", rule.requires_id, rule.reason);
@@ -119,6 +113,15 @@ fn finding(reading: &Reading<'_>, conflict: Conflict) -> Finding {
             finding.instead("turn one of them off, or choose another provider under [provide]")
         }
     }
+}
+
+fn missing(reading: &Reading<'_>, plugin_id: &str, seam: Seam) -> Finding {
+    if plugin_id == NODE {
+        let what = format!("a node can't run without the seam `{seam}`, and no enabled plugin provides it");
+        return Finding::new(&(0..0), "plugins", what);
+    }
+    let what = format!("needs the seam `{seam}`, and no enabled plugin provides it");
+    Finding::new(&place_of_plugin(reading.document, plugin_id), joined("plugins", plugin_id), what)
 }
 
 fn choice_advice(reading: &Reading<'_>, seam: Seam, chosen_id: &str, provider_ids: &[String]) -> String {
