@@ -21,6 +21,7 @@ mod enforcement;
 mod epoch;
 pub mod event;
 mod evidence;
+pub mod genesis;
 mod heal;
 pub mod injection;
 pub mod message;

@@ -154,13 +154,9 @@ impl Actions {
         let action = self.records.remove(action_id)?;
         let number = action.number();
         for account in &action.supernodes {
-            if let Some(numbers) = self.by_supernode.get_mut(account) {
-                numbers.remove(&number);
-            }
+            drop_entry(&mut self.by_supernode, account, &number);
         }
-        if let Some(numbers) = self.by_creator.get_mut(&action.creator) {
-            numbers.remove(&number);
-        }
+        drop_entry(&mut self.by_creator, &action.creator, &number);
         self.by_number.remove(&number);
         self.expiring.remove(&(action.expiration_time_s, action.action_id.clone()));
         Some(action)
@@ -235,6 +231,20 @@ impl Actions {
     pub fn lapsed(&self, time_s: i64) -> Vec<TicketId> {
         let lapsed = self.expiring.iter().take_while(|(expiration, _)| *expiration <= time_s);
         lapsed.map(|(_, id)| id.clone()).collect()
+    }
+}
+
+/// Empty lists go with their last entry, so that equal stores have equal indexes.
+fn drop_entry(
+    index: &mut BTreeMap<Account, BTreeSet<(u64, TicketId)>>,
+    account: &str,
+    number: &(u64, TicketId),
+) {
+    if let Some(numbers) = index.get_mut(account) {
+        numbers.remove(number);
+        if numbers.is_empty() {
+            index.remove(account);
+        }
     }
 }
 

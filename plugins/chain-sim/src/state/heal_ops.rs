@@ -38,8 +38,12 @@ impl HealOps {
                 self.by_ticket.remove(&operation.ticket_id);
             }
         }
-        if let Some(ids) = self.by_status.get_mut(&operation.status.number()) {
+        let status = operation.status.number();
+        if let Some(ids) = self.by_status.get_mut(&status) {
             ids.remove(&heal_op_id);
+            if ids.is_empty() {
+                self.by_status.remove(&status);
+            }
         }
         Some(operation)
     }
@@ -57,7 +61,7 @@ impl HealOps {
         self.operations.values()
     }
 
-    /// The ids of a ticket's operations from `first` on.
+    /// The ids of a ticket's operations.
     pub fn ids_of_ticket(&self, ticket_id: &str) -> impl DoubleEndedIterator<Item = u64> {
         self.by_ticket.get(ticket_id).into_iter().flatten().copied()
     }

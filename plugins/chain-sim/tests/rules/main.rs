@@ -1,0 +1,12 @@
+//! The rules of the chain, from outside: planted situations, messages, and what comes of them.
+
+mod actions;
+mod determinism;
+mod enforcement;
+mod genesis;
+mod heals;
+mod rechecks;
+mod reports;
+mod scoring;
+mod shared_chain;
+mod support;
