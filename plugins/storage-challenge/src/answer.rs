@@ -1,0 +1,194 @@
+//! Weighs a target's answer: does it prove what was asked?
+//!
+//! Owns the verdict about one answer, as a pure function of the request, the answer, the target's key and, for a peer
+//! that sends no verified slices, an authenticated copy of the artifact. Asking again, and blaming, is `ask`'s part.
+
+use lampkeeper_plugin_sdk::api::challenge::Observation;
+use lampkeeper_plugin_sdk::protocol::account::PublicKey;
+use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
+use lampkeeper_plugin_sdk::protocol::transcript::{Transcript, hash_ranges};
+use lampkeeper_plugin_sdk::protocol::verified_slice;
+use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket};
+use lampkeeper_proto::supernode::{CompoundProofFailure, GetCompoundProofRequest, GetCompoundProofResponse};
+use std::ops::Range;
+
+/// What an answer amounts to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Weighed {
+    /// Proven; the hash of the ranges goes into the transcript.
+    Proven {
+        /// Hex of BLAKE3 over the ranges.
+        proof_hash: String,
+        /// How it was proven, for events.
+        proof: &'static str,
+        /// Bytes of the proof.
+        proof_bytes: u64,
+    },
+    /// The answer has ranges but no slices, as older peers send it: an authenticated copy has to decide.
+    NeedsCopy,
+    /// The answer counts against the target.
+    Against(Observation, String),
+    /// The target is busy or can't read its disk now: as good as no answer.
+    NoAnswer(String),
+    /// The request itself was at fault.
+    Ours(String),
+}
+
+/// What was asked, and of whom.
+pub(crate) struct Asked<'a> {
+    pub(crate) request: &'a GetCompoundProofRequest,
+    pub(crate) class: ArtifactClass,
+    pub(crate) bucket: Bucket,
+    pub(crate) key: ArtifactKey,
+    pub(crate) len_bytes: u64,
+    pub(crate) derivation_input_hash: &'a str,
+    pub(crate) target_key: &'a PublicKey,
+}
+
+/// Weighs an answer. `copy` is the artifact itself, already checked against its key.
+pub(crate) fn weigh(asked: &Asked<'_>, response: &GetCompoundProofResponse, copy: Option<&[u8]>) -> Weighed {
+    if !response.ok {
+        return refusal(response);
+    }
+    if let Some(problem) = shape_problem(asked.request, response) {
+        return Weighed::Against(Observation::Malformed, problem);
+    }
+    let proof_hash = hash_ranges(response.range_bytes.iter().map(Vec::as_slice));
+    if !proof_hash.eq_ignore_ascii_case(&response.proof_hash_hex) {
+        return Weighed::Against(
+            Observation::WrongBytes,
+            "the bytes do not hash to the answer's own hash".to_owned(),
+        );
+    }
+    if let Err(problem) = check_signature(asked, response, &proof_hash) {
+        return Weighed::Against(Observation::Malformed, problem);
+    }
+    if response.verified_slices.is_empty() {
+        return match copy {
+            None => Weighed::NeedsCopy,
+            Some(copy) => compare(asked, response, copy, proof_hash),
+        };
+    }
+    check_slices(asked, response, copy, proof_hash)
+}
+
+fn refusal(response: &GetCompoundProofResponse) -> Weighed {
+    let text: String = response.error.chars().take(200).collect();
+    match response.failure() {
+        CompoundProofFailure::Missing => Weighed::Against(Observation::Missing, text),
+        CompoundProofFailure::Damaged => Weighed::Against(Observation::WrongBytes, text),
+        CompoundProofFailure::Unavailable => Weighed::NoAnswer(text),
+        CompoundProofFailure::InvalidRequest => Weighed::Ours(text),
+        // An older peer gives no reason that a program may read: no text is no answer, any text an invalid one
+        // (wire 3.7, without its reading of the text).
+        CompoundProofFailure::Unspecified if text.is_empty() => Weighed::NoAnswer("no response".to_owned()),
+        CompoundProofFailure::Unspecified => Weighed::Against(Observation::Refused, text),
+    }
+}
+
+fn shape_problem(request: &GetCompoundProofRequest, response: &GetCompoundProofResponse) -> Option<String> {
+    let echoed = response.challenge_id == request.challenge_id
+        && response.epoch_id == request.epoch_id
+        && response.ticket_id == request.ticket_id
+        && response.artifact_key == request.artifact_key;
+    if !echoed {
+        return Some("the answer is to another challenge".to_owned());
+    }
+    if response.range_bytes.len() != request.ranges.len() {
+        return Some(format!("{} ranges for {} asked", response.range_bytes.len(), request.ranges.len()));
+    }
+    let wrong_len = |(range, bytes): (&lampkeeper_proto::supernode::ByteRange, &Vec<u8>)| {
+        bytes.len() as u64 != range.end - range.start
+    };
+    request
+        .ranges
+        .iter()
+        .zip(&response.range_bytes)
+        .any(wrong_len)
+        .then(|| "a range has another length".to_owned())
+}
+
+/// The target signs what it claims (wire 3.6); older challengers never look.
+fn check_signature(
+    asked: &Asked<'_>,
+    response: &GetCompoundProofResponse,
+    proof_hash: &str,
+) -> Result<(), String> {
+    let request = asked.request;
+    let transcript = Transcript {
+        epoch_id: request.epoch_id,
+        challenger: &request.challenger_account,
+        target: &request.target_supernode_account,
+        ticket_id: &request.ticket_id,
+        bucket: asked.bucket,
+        class: asked.class,
+        ordinal: request.artifact_ordinal,
+        artifact_key: &request.artifact_key,
+        derivation_input_hash: asked.derivation_input_hash,
+        compound_proof_hash: proof_hash,
+        observers: &[],
+    };
+    let hash = transcript.hash().map_err(|error| error.to_string())?;
+    let signature =
+        hex::decode(&response.recipient_signature).map_err(|_| "the signature is not hex".to_owned())?;
+    asked
+        .target_key
+        .verify(hash.as_bytes(), &signature)
+        .map_err(|error| format!("the answer is not signed by the target: {error}"))
+}
+
+fn check_slices(
+    asked: &Asked<'_>,
+    response: &GetCompoundProofResponse,
+    copy: Option<&[u8]>,
+    proof_hash: String,
+) -> Weighed {
+    let ranges: Vec<Range<u64>> = asked.request.ranges.iter().map(|range| range.start..range.end).collect();
+    let proof_bytes = response.verified_slices.len() as u64;
+    match verified_slice::verify(&asked.key, &response.verified_slices, &ranges) {
+        Err(error) if error.blames_peer() => Weighed::Against(Observation::WrongBytes, error.to_string()),
+        // The length that the target states leaves no room for the ranges. It is not proven, so a copy has to tell
+        // whether the target lies or the ticket's documents do.
+        Err(error) => match copy {
+            None => Weighed::NeedsCopy,
+            Some(copy) if copy.len() as u64 == asked.len_bytes => Weighed::Against(
+                Observation::WrongBytes,
+                format!("the target states a false length: {error}"),
+            ),
+            Some(_) => Weighed::Ours(wrong_documents(asked)),
+        },
+        Ok(proven) if proven.len_bytes != asked.len_bytes => Weighed::Ours(wrong_documents(asked)),
+        Ok(proven) if proven.ranges != response.range_bytes => {
+            Weighed::Against(Observation::WrongBytes, "the ranges are not those of the proof".to_owned())
+        }
+        Ok(_) => Weighed::Proven { proof_hash, proof: "verified_slice", proof_bytes },
+    }
+}
+
+fn wrong_documents(asked: &Asked<'_>) -> String {
+    format!(
+        "artifact {} does not have the {} bytes that the ticket's documents say",
+        asked.key, asked.len_bytes
+    )
+}
+
+fn compare(
+    asked: &Asked<'_>,
+    response: &GetCompoundProofResponse,
+    copy: &[u8],
+    proof_hash: String,
+) -> Weighed {
+    let same = asked.request.ranges.iter().zip(&response.range_bytes).all(|(range, bytes)| {
+        let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+        matches!((start, end), (Ok(start), Ok(end)) if copy.get(start..end) == Some(bytes.as_slice()))
+    });
+    if same {
+        let proof_bytes = response.range_bytes.iter().map(|range| range.len() as u64).sum();
+        Weighed::Proven { proof_hash, proof: "compared", proof_bytes }
+    } else {
+        Weighed::Against(
+            Observation::WrongBytes,
+            "the bytes differ from those of another holder's copy".to_owned(),
+        )
+    }
+}

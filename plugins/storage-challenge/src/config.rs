@@ -1,0 +1,76 @@
+//! What an operator may set.
+
+use lampkeeper_plugin_sdk::prelude::*;
+use std::time::Duration;
+
+/// Configuration of the challenger and of the side that answers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(crate = "lampkeeper_plugin_sdk::serde", deny_unknown_fields, default)]
+#[schemars(crate = "lampkeeper_plugin_sdk::schemars")]
+pub struct Config {
+    /// How often the chain is looked at for a new epoch, in milliseconds.
+    #[schemars(range(min = 10, max = 600_000))]
+    pub poll_interval_ms: u64,
+    /// How long a target has for one answer, in milliseconds.
+    #[schemars(range(min = 10, max = 600_000))]
+    pub answer_timeout_ms: u64,
+    /// How long to wait before a target that failed is asked again, in milliseconds.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub retry_delay_ms: u64,
+    /// Targets that are challenged at once.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_concurrent_targets: u32,
+    /// Artifacts of each target that are probed in an epoch beyond the two canonical challenges.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub probes_per_target: u32,
+    /// Probes of one target that are under way at once.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_concurrent_probes: u32,
+    /// Time after which no further probe of an epoch is begun, in milliseconds.
+    #[schemars(range(min = 10, max = 86_400_000))]
+    pub probe_time_budget_ms: u64,
+    /// Rows about failed probes in one report.
+    #[schemars(range(min = 0, max = 14))]
+    pub max_probe_rows: u32,
+    /// Blocks that a target has to receive what was registered, or fell to it, before it is asked for it.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub grace_blocks: u64,
+    /// Copies that the network keeps of each artifact; must be what the network plugin uses.
+    #[schemars(range(min = 1, max = 64))]
+    pub replica_count: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            poll_interval_ms: 5_000,
+            answer_timeout_ms: 10_000,
+            retry_delay_ms: 2_000,
+            max_concurrent_targets: 4,
+            probes_per_target: 16,
+            max_concurrent_probes: 4,
+            probe_time_budget_ms: 60_000,
+            max_probe_rows: 4,
+            grace_blocks: 30,
+            replica_count: 6,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) const fn answer_timeout(&self) -> Duration {
+        Duration::from_millis(self.answer_timeout_ms)
+    }
+
+    pub(crate) const fn retry_delay(&self) -> Duration {
+        Duration::from_millis(self.retry_delay_ms)
+    }
+
+    pub(crate) const fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms)
+    }
+
+    pub(crate) const fn probe_time_budget(&self) -> Duration {
+        Duration::from_millis(self.probe_time_budget_ms)
+    }
+}
