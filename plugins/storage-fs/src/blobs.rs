@@ -35,11 +35,20 @@ pub struct OpenedStore {
     pub leftovers_removed: u64,
 }
 
-/// The directory of the keys that begin with one byte. Whoever changes its entries holds its lock.
+/// The directory of the keys that begin with one byte.
 #[derive(Debug)]
 struct Shard {
-    /// Whether entries may be visible that a power loss would undo; so it is after a start, which may follow a crash.
-    unsynced: bool,
+    /// Held by whoever changes the directory's entries. `true` while entries may be visible that a power loss would
+    /// undo; so it is after a start, which may follow a crash.
+    unsynced: Mutex<bool>,
+    artifact_count: AtomicU64,
+    artifact_bytes: AtomicU64,
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What stands where an artifact belongs.
@@ -54,9 +63,7 @@ enum Found {
 #[derive(Debug)]
 pub(crate) struct Blobs {
     root: PathBuf,
-    shards: Vec<Mutex<Shard>>,
-    artifact_count: AtomicU64,
-    artifact_bytes: AtomicU64,
+    shards: Vec<Shard>,
     /// `None` once the store is closed.
     guard: Mutex<Option<DataDirGuard>>,
 }
@@ -74,24 +81,21 @@ impl Blobs {
         files::create_dir(&temporary_dir).map_err(|error| io("creating its temporary directory", &error))?;
         let leftovers_removed = files::remove_leftovers(&temporary_dir)
             .map_err(|error| io("removing unfinished files of an earlier run", &error))?;
-        let mut blobs = Self {
-            root: root.to_owned(),
-            shards: (0..SHARD_COUNT).map(|_| Mutex::new(Shard { unsynced: true })).collect(),
+        let new_shard = |_| Shard {
+            unsynced: Mutex::new(true),
             artifact_count: AtomicU64::new(0),
             artifact_bytes: AtomicU64::new(0),
+        };
+        let blobs = Self {
+            root: root.to_owned(),
+            shards: (0..SHARD_COUNT).map(new_shard).collect(),
             guard: Mutex::new(Some(guard)),
         };
         for shard in 0..=u8::MAX {
-            for entry in blobs.entries(shard).map_err(|error| io("counting its artifacts", &error))? {
-                *blobs.artifact_count.get_mut() += 1;
-                *blobs.artifact_bytes.get_mut() += entry.len_bytes;
-            }
+            blobs.count(shard).map_err(|error| io("counting its artifacts", &error))?;
         }
-        let opened = OpenedStore {
-            artifact_count: blobs.artifact_count.load(Ordering::Relaxed),
-            artifact_bytes: blobs.artifact_bytes.load(Ordering::Relaxed),
-            leftovers_removed,
-        };
+        let (artifact_count, artifact_bytes) = blobs.totals();
+        let opened = OpenedStore { artifact_count, artifact_bytes, leftovers_removed };
         Ok((blobs, opened))
     }
 
@@ -112,27 +116,33 @@ impl Blobs {
         check_artifact(key, bytes)?;
         let failed = |error: io::Error| store_error(format!("storing artifact {key}"), &error);
         let found = self.inspect(key)?;
+        let shard = self.shard(key);
         if found == Found::Intact {
-            let mut shard = self.shard(key);
-            self.sync_shard(key, &mut shard).map_err(failed)?;
+            self.sync(key, &mut shard.lock()).map_err(failed)?;
             return Ok(PutOutcome::AlreadyPresent);
         }
-        // Writing goes on in parallel; only the renaming of one shard's artifacts is one after another.
+        // Only the renaming of one shard's artifacts is one after another. A put waits for two syncs, but a file system
+        // writes those of many callers in one go: 64 puts at once take hardly longer than one (benches/store.rs).
         let temporary = TemporaryFile::write(&self.root.join(TEMPORARY_DIR), bytes).map_err(failed)?;
-        let mut shard = self.shard(key);
-        let len_before = self.put_in_place(key, temporary, &mut shard).map_err(failed)?;
-        match len_before {
-            Some(len_bytes) => drop(self.artifact_bytes.fetch_sub(len_bytes, Ordering::Relaxed)),
-            None => drop(self.artifact_count.fetch_add(1, Ordering::Relaxed)),
-        }
-        self.artifact_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        self.sync_shard(key, &mut shard).map_err(failed)?;
-        Ok(match (found, len_before) {
-            (Found::Damaged, Some(_)) => PutOutcome::Replaced,
+        let mut unsynced = shard.lock();
+        let was_there = self.put_in_place(key, temporary, &mut unsynced).map_err(failed)?;
+        let outcome = match (found, was_there) {
+            (_, false) => PutOutcome::Stored,
+            (Found::Damaged, true) => PutOutcome::Replaced,
             // Somebody stored the same artifact in the meantime.
-            (_, Some(_)) => PutOutcome::AlreadyPresent,
-            (_, None) => PutOutcome::Stored,
-        })
+            (Found::Nothing | Found::Intact, true) => PutOutcome::AlreadyPresent,
+        };
+        match outcome {
+            PutOutcome::Stored => {
+                shard.artifact_count.fetch_add(1, Ordering::Relaxed);
+                shard.artifact_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            // The damaged file may have had another length now than when it was counted.
+            PutOutcome::Replaced => self.count(key.as_bytes()[0]).map_err(failed)?,
+            PutOutcome::AlreadyPresent => {}
+        }
+        self.sync(key, &mut unsynced).map_err(failed)?;
+        Ok(outcome)
     }
 
     pub(crate) fn get(&self, key: &ArtifactKey) -> Result<Option<Vec<u8>>, StoreError> {
@@ -172,14 +182,18 @@ impl Blobs {
 
     pub(crate) fn delete(&self, key: &ArtifactKey) -> Result<bool, StoreError> {
         let failed = |error: io::Error| store_error(format!("deleting artifact {key}"), &error);
-        let mut shard = self.shard(key);
+        let shard = self.shard(key);
+        let mut unsynced = shard.lock();
         let path = self.path(key);
         let Some(len_bytes) = files::len_of(&path).map_err(failed)? else { return Ok(false) };
         std::fs::remove_file(&path).map_err(failed)?;
-        shard.unsynced = true;
-        self.artifact_count.fetch_sub(1, Ordering::Relaxed);
-        self.artifact_bytes.fetch_sub(len_bytes, Ordering::Relaxed);
-        self.sync_shard(key, &mut shard).map_err(failed)?;
+        *unsynced = true;
+        shard.artifact_count.fetch_sub(1, Ordering::Relaxed);
+        // Under the lock nobody else changes it. A file that was made longer behind the store's back is not allowed to
+        // take more away than there is; the next start counts again.
+        let artifact_bytes = shard.artifact_bytes.load(Ordering::Relaxed).saturating_sub(len_bytes);
+        shard.artifact_bytes.store(artifact_bytes, Ordering::Relaxed);
+        self.sync(key, &mut unsynced).map_err(failed)?;
         Ok(true)
     }
 
@@ -208,9 +222,10 @@ impl Blobs {
     pub(crate) fn usage(&self) -> Result<StoreUsage, StoreError> {
         let volume = rustix::fs::statvfs(&self.root)
             .map_err(|errno| store_error("asking how full the artifact volume is", &errno.into()))?;
+        let (artifact_count, artifact_bytes) = self.totals();
         Ok(StoreUsage {
-            artifact_count: self.artifact_count.load(Ordering::Relaxed),
-            artifact_bytes: self.artifact_bytes.load(Ordering::Relaxed),
+            artifact_count,
+            artifact_bytes,
             volume_total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
             volume_free_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),
         })
@@ -225,32 +240,48 @@ impl Blobs {
         }
     }
 
-    /// Renames a file over what is there; the length of what was there.
+    /// Number and bytes of all artifacts.
+    fn totals(&self) -> (u64, u64) {
+        let sum = |of: fn(&Shard) -> &AtomicU64| {
+            self.shards.iter().map(|shard| of(shard).load(Ordering::Relaxed)).sum()
+        };
+        (sum(|shard| &shard.artifact_count), sum(|shard| &shard.artifact_bytes))
+    }
+
+    /// Counts the artifacts of a shard anew; its entries may not change meanwhile.
+    fn count(&self, shard: u8) -> io::Result<()> {
+        let entries = self.entries(shard)?;
+        let artifact_bytes = entries.iter().map(|entry| entry.len_bytes).sum();
+        let shard = &self.shards[usize::from(shard)];
+        shard.artifact_count.store(entries.len() as u64, Ordering::Relaxed);
+        shard.artifact_bytes.store(artifact_bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Renames a file over what is there; whether something was.
     fn put_in_place(
         &self,
         key: &ArtifactKey,
         temporary: TemporaryFile,
-        shard: &mut Shard,
-    ) -> io::Result<Option<u64>> {
+        unsynced: &mut bool,
+    ) -> io::Result<bool> {
         let path = self.path(key);
-        let len_before = files::len_of(&path)?;
-        if len_before.is_none() {
-            let dir = self.shard_dir(key.as_bytes()[0]);
-            if !dir.is_dir() {
-                files::create_dir(&dir)?;
-                files::sync_dir(&self.root)?;
-            }
+        let was_there = files::len_of(&path)?.is_some();
+        let dir = self.shard_dir(key.as_bytes()[0]);
+        if !was_there && !dir.is_dir() {
+            files::create_dir(&dir)?;
+            files::sync_dir(&self.root)?;
         }
-        shard.unsynced = true;
+        *unsynced = true;
         temporary.rename_to(&path)?;
-        Ok(len_before)
+        Ok(was_there)
     }
 
     /// Makes the entries of a key's shard durable, if they are not yet.
-    fn sync_shard(&self, key: &ArtifactKey, shard: &mut Shard) -> io::Result<()> {
-        if shard.unsynced {
+    fn sync(&self, key: &ArtifactKey, unsynced: &mut bool) -> io::Result<()> {
+        if *unsynced {
             files::sync_dir(&self.shard_dir(key.as_bytes()[0]))?;
-            shard.unsynced = false;
+            *unsynced = false;
         }
         Ok(())
     }
@@ -282,8 +313,8 @@ impl Blobs {
         Ok(entries)
     }
 
-    fn shard(&self, key: &ArtifactKey) -> MutexGuard<'_, Shard> {
-        self.shards[usize::from(key.as_bytes()[0])].lock().unwrap_or_else(PoisonError::into_inner)
+    fn shard(&self, key: &ArtifactKey) -> &Shard {
+        &self.shards[usize::from(key.as_bytes()[0])]
     }
 
     fn shard_dir(&self, shard: u8) -> PathBuf {

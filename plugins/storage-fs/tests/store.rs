@@ -99,7 +99,11 @@ fn damage_of_every_kind_is_noticed_and_mended() {
             assert_eq!(store.put(&key, bytes.clone()).await, Ok(PutOutcome::Replaced), "{what}");
             assert_eq!(store.get(&key).await, Ok(Some(bytes.clone())), "{what}");
             let usage = store.usage().await.unwrap();
-            assert_eq!(usage.artifact_count, 1, "{what}");
+            assert_eq!((usage.artifact_count, usage.artifact_bytes), (1, 5000), "{what}");
+            damage(&path_of(dir.path(), &key));
+            assert_eq!(store.delete(&key).await, Ok(true), "{what}");
+            let usage = store.usage().await.unwrap();
+            assert!(usage.artifact_count == 0 && usage.artifact_bytes <= 5000, "{what}: {usage:?}");
         });
     }
 }
