@@ -1,4 +1,5 @@
 //! How long the chain takes to close epochs, and whether its state stays bounded.
+#![expect(clippy::expect_used, reason = "a benchmark that can't go on has nothing to measure")]
 
 use lampkeeper_chain_sim::message::EpochReport;
 use lampkeeper_chain_sim::state::supernodes::SupernodeRecord;

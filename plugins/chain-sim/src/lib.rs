@@ -8,6 +8,20 @@
 //!
 //! Around it, [`SimChain`](chain::SimChain) makes blocks in the scheduler's time and hands out chain clients, and
 //! [`injection`] makes them fail on purpose.
+//!
+//! ```
+//! use lampkeeper_chain_sim::state::supernodes::SupernodeRecord;
+//! use lampkeeper_chain_sim::{ChainConfig, State};
+//! use lampkeeper_plugin_sdk::api::chain::SupernodeState;
+//!
+//! let mut state = State::new(ChainConfig::default());
+//! state.supernode.supernodes.insert(SupernodeRecord::planted("operator", "node", SupernodeState::Active, 0));
+//! state.advance_to(400)?;
+//! let node = state.query_supernode_by_account("node").map_err(|error| error.to_string())?;
+//! assert_eq!(node.state(), SupernodeState::Postponed, "it sent no report");
+//! assert_eq!(node.states[1].reason, "audit_missing_reports");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 use lampkeeper_plugin_sdk::{api, protocol};

@@ -149,14 +149,13 @@ fn two_buckets(results: &[StorageProofResult], duty: &ReporterDuty) -> Result<()
     let mut covered: BTreeSet<(&str, Bucket)> = BTreeSet::new();
     for (index, result) in results.iter().enumerate() {
         let target = result.target_supernode_account.as_str();
-        let is_counted = matches!(result.bucket_type, Bucket::Recent | Bucket::Old);
-        if is_counted && duty.targets.iter().any(|assigned| assigned == target) {
-            if !covered.insert((target, result.bucket_type)) {
-                let bucket = result.bucket_type.name();
-                return Err(format!(
-                    "storage_proof_results[{index}] duplicates {bucket} storage proof for assigned target {target:?}"
-                ));
-            }
+        let is_counted = matches!(result.bucket_type, Bucket::Recent | Bucket::Old)
+            && duty.targets.iter().any(|assigned| assigned == target);
+        if is_counted && !covered.insert((target, result.bucket_type)) {
+            let bucket = result.bucket_type.name();
+            return Err(format!(
+                "storage_proof_results[{index}] duplicates {bucket} storage proof for assigned target {target:?}"
+            ));
         }
     }
     for target in &duty.targets {

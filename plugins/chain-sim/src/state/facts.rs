@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 /// The window of `length` epochs that ends at `epoch_id` (chain 5.1).
 #[must_use]
 pub fn window(epoch_id: EpochId, length: u32) -> RangeInclusive<EpochId> {
-    // A window of no epochs would start after its end; the ordered maps refuse such ranges.
+    // Defaulting leaves no window without epochs; planted ones are read as one epoch, since ranges can't be reversed.
     let first = (epoch_id + 1).saturating_sub(u64::from(length));
     first.min(epoch_id)..=epoch_id
 }
@@ -49,10 +49,13 @@ pub const fn is_class_a(class: ResultClass) -> bool {
     matches!(class, ResultClass::HashMismatch | ResultClass::RecheckConfirmedFail)
 }
 
+/// The failures of one node in one epoch, by ticket and reporter.
+type FailuresOfNode = BTreeMap<(TicketId, Account), NodeFailure>;
+
 /// Node-failure facts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeFailures {
-    by_epoch: BTreeMap<EpochId, BTreeMap<Account, BTreeMap<(TicketId, Account), NodeFailure>>>,
+    by_epoch: BTreeMap<EpochId, BTreeMap<Account, FailuresOfNode>>,
 }
 
 impl NodeFailures {

@@ -82,7 +82,8 @@ fn requests_are_checked() {
     let (mut state, creator, _) = market();
     let poor = address::labelled_account("poor");
     state.bank.mint(&poor, 1);
-    let table: &[(fn(&mut RequestAction), &str, &str)] = &[
+    type Change = fn(&mut RequestAction);
+    let table: &[(Change, &str, &str)] = &[
         (|r| r.action_type = "OTHER".into(), "action/2", "not simulated"),
         (|r| r.price.clear(), "action/12", "price cannot be empty"),
         (|r| r.price = "12".into(), "action/12", "invalid price format"),

@@ -34,7 +34,7 @@ fn report_of(state: &State, node: &str) -> Message {
     let targets = state.query_assigned_targets(node, None).unwrap().target_supernode_accounts;
     let hash = state.header_hash(state.height);
     let rows = targets.into_iter().map(|target| {
-        let failed = hash[0] % 3 == 0;
+        let failed = hash[0].is_multiple_of(3);
         row(|r| {
             r.transcript_hash = format!("{node} {target} {}", state.height);
             r.target_supernode_account = target;

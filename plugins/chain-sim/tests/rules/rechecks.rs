@@ -66,7 +66,8 @@ fn one_challenge_is_rechecked_once() {
 
 #[test]
 fn wrong_evidence_is_refused_in_the_chains_order() {
-    let table: &[(fn(&mut RecheckEvidenceMessage), &str, &str, &str)] = &[
+    type Change = fn(&mut RecheckEvidenceMessage);
+    let table: &[(Change, &str, &str, &str)] = &[
         (
             |m| m.challenged_supernode_account.clear(),
             "first",
