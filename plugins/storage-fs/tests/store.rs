@@ -108,6 +108,23 @@ fn damage_of_every_kind_is_noticed_and_mended() {
     }
 }
 
+/// A file that was already shorter when the store counted it counts with its right length once it is replaced.
+#[test]
+fn damage_before_the_start_does_not_spoil_the_count() {
+    let (scheduler, dir) = (VirtualScheduler::new(1), tempfile::tempdir().unwrap());
+    let bytes = vec![7; 5000];
+    let key = ArtifactKey::of(&bytes);
+    scheduler.block_on(async {
+        open_store(&scheduler, dir.path()).await.unwrap().put(&key, bytes.clone()).await.unwrap();
+        fs::write(path_of(dir.path(), &key), b"short").unwrap();
+        let store = open_store(&scheduler, dir.path()).await.unwrap();
+        assert_eq!(store.usage().await.unwrap().artifact_bytes, 5);
+        assert_eq!(store.put(&key, bytes).await, Ok(PutOutcome::Replaced));
+        let usage = store.usage().await.unwrap();
+        assert_eq!((usage.artifact_count, usage.artifact_bytes), (1, 5000));
+    });
+}
+
 /// The states in which a crash can leave a put: before the rename there is only a temporary file, whole or not; after
 /// it the artifact is whole. What is not the store's is left alone.
 #[test]
