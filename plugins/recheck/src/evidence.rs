@@ -1,0 +1,201 @@
+//! From a candidate to evidence on the chain: challenge, write down, submit, mark (wire 6.3, 6.4).
+//!
+//! Owns the order of these steps and what failures cost. The evidence is in the journal before it is submitted, so that a
+//! crash at any point leads to the same message being submitted again, never to a second challenge or to lost evidence.
+
+use crate::candidate::Candidate;
+use crate::config::Config;
+use crate::reaction::{Reaction, reaction, submitted_class};
+use lampkeeper_plugin_sdk::api::chain::{ChainClient, ChainMessage, RecheckEvidenceMessage};
+use lampkeeper_plugin_sdk::api::challenge::{ChallengeOutcome, ChallengeRequest, Challenger};
+use lampkeeper_plugin_sdk::api::journal::{
+    Journal, JournalError, RecheckFailures, RecheckSubmission, Recorded, SubmissionStatus,
+};
+use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
+use lampkeeper_plugin_sdk::prelude::*;
+use lampkeeper_plugin_sdk::protocol::words::Bucket;
+use std::sync::Arc;
+
+/// How long a final refusal is remembered, in seconds. By then the epoch has left the window of any sensible chain; if
+/// not, one more refusal is the cost.
+const REFUSAL_MEMORY_S: i64 = 7 * 24 * 3600;
+
+/// Makes evidence.
+pub(crate) struct Evidence {
+    pub(crate) config: Config,
+    pub(crate) chain: Arc<dyn ChainClient>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) challenger: Arc<dyn Challenger>,
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) telemetry: Arc<dyn Telemetry>,
+}
+
+/// A step that failed.
+struct Failure {
+    stage: &'static str,
+    reason: String,
+}
+
+impl Evidence {
+    /// Rechecks one candidate. What goes wrong with it is counted against it; only a journal that fails is an error.
+    pub(crate) async fn make(&self, candidate: &Candidate) -> Result<(), JournalError> {
+        let submission = match self.challenge(candidate).await {
+            Ok(submission) => submission,
+            Err(failure) => {
+                let (epoch_id, ticket_id) = (candidate.epoch_id, &candidate.ticket_id);
+                return self.fail(epoch_id, ticket_id, &candidate.target, &failure).await;
+            }
+        };
+        match self.journal.insert_recheck(&submission).await? {
+            Recorded::New => self.submit(&submission).await.map(drop),
+            Recorded::AlreadyRecorded => Ok(()),
+        }
+    }
+
+    async fn challenge(&self, candidate: &Candidate) -> Result<RecheckSubmission, Failure> {
+        let request = ChallengeRequest {
+            epoch_id: candidate.epoch_id,
+            target_account: candidate.target.clone(),
+            ticket_id: candidate.ticket_id.clone(),
+            bucket: Bucket::Recheck,
+            repeated: Some(candidate.artifact.clone()),
+        };
+        let (observation, row) = match self.challenger.challenge(request).await {
+            Ok(ChallengeOutcome::Row { observation, row }) => (observation, row),
+            Ok(ChallengeOutcome::NotEligible { reason }) => {
+                return Err(Failure { stage: "not_eligible", reason });
+            }
+            Err(error) => return Err(Failure { stage: "challenge", reason: error.to_string() }),
+        };
+        let outcome = |reason: String| Failure { stage: "outcome", reason };
+        if row.target_supernode_account != candidate.target || row.ticket_id != candidate.ticket_id {
+            let about = format!("{} of {}", row.ticket_id, row.target_supernode_account);
+            return Err(outcome(format!("the row is about ticket {about}")));
+        }
+        let result_class = submitted_class(observation, row.result_class)
+            .filter(|_| !row.transcript_hash.is_empty())
+            .ok_or_else(|| {
+                outcome(format!("a {} row for {} can't be submitted", row.result_class, observation.name()))
+            })?;
+        Ok(RecheckSubmission {
+            epoch_id: candidate.epoch_id,
+            ticket_id: candidate.ticket_id.clone(),
+            target_account: candidate.target.clone(),
+            challenged_transcript_hash: candidate.transcript_hash.clone(),
+            recheck_transcript_hash: row.transcript_hash.clone(),
+            result_class,
+            status: SubmissionStatus::Pending,
+            recorded_at_s: self.now_s(),
+        })
+    }
+
+    /// Submits what the journal holds as pending; whether the row is settled.
+    pub(crate) async fn submit(&self, submission: &RecheckSubmission) -> Result<bool, JournalError> {
+        let (epoch_id, ticket_id) = (submission.epoch_id, &submission.ticket_id);
+        let outcome = self.chain.submit(ChainMessage::RecheckEvidence(message(submission))).await;
+        let reaction = reaction(&outcome);
+        match reaction {
+            Reaction::MarkSubmitted | Reaction::MarkEarlierSubmitted => {
+                self.journal.mark_recheck_submitted(epoch_id, ticket_id, self.now_s()).await?;
+            }
+            Reaction::Keep => {}
+            Reaction::Forget => {
+                self.journal.delete_recheck(epoch_id, ticket_id).await?;
+            }
+            Reaction::GiveUp => {
+                // Remembered first: a crash in between costs one more refusal, not one at every look.
+                self.give_up(submission, &outcome).await?;
+                self.journal.delete_recheck(epoch_id, ticket_id).await?;
+            }
+        }
+        match outcome {
+            Ok(receipt) => self.tell_submitted(submission, receipt.height),
+            Err(_) if reaction == Reaction::MarkEarlierSubmitted => {
+                self.telemetry.count("recheck_already_submitted_total", &[], 1);
+            }
+            Err(error) => {
+                let stage = if reaction == Reaction::GiveUp { "refused" } else { "submit" };
+                let failure = Failure { stage, reason: error.to_string() };
+                self.fail(epoch_id, ticket_id, &submission.target_account, &failure).await?;
+            }
+        }
+        Ok(reaction != Reaction::Keep)
+    }
+
+    /// Uses up the whole budget of an epoch's ticket.
+    async fn give_up<T, E: std::fmt::Display>(
+        &self,
+        submission: &RecheckSubmission,
+        outcome: &Result<T, E>,
+    ) -> Result<(), JournalError> {
+        let failures = RecheckFailures {
+            epoch_id: submission.epoch_id,
+            ticket_id: submission.ticket_id.clone(),
+            target_account: submission.target_account.clone(),
+            attempts: 0,
+            last_error: outcome.as_ref().err().map(ToString::to_string).unwrap_or_default(),
+            expires_at_s: self.now_s().saturating_add(REFUSAL_MEMORY_S),
+        };
+        let budget = self.config.max_failure_attempts_per_ticket;
+        while self.journal.record_recheck_failure(&failures).await? < budget {}
+        Ok(())
+    }
+
+    /// Counts a failed attempt.
+    async fn fail(
+        &self,
+        epoch_id: u64,
+        ticket_id: &str,
+        target: &str,
+        failure: &Failure,
+    ) -> Result<(), JournalError> {
+        self.telemetry.count("recheck_failures_total", &[("stage", failure.stage)], 1);
+        let event = Event::new("recheck.failed")
+            .with("epoch_id", epoch_id)
+            .with("ticket_id", ticket_id)
+            .with("stage", failure.stage)
+            .with("reason", &failure.reason);
+        self.telemetry.event(event);
+        if failure.stage == "refused" {
+            return Ok(()); // the budget is used up already, for longer
+        }
+        let failures = RecheckFailures {
+            epoch_id,
+            ticket_id: ticket_id.to_owned(),
+            target_account: target.to_owned(),
+            attempts: 1,
+            last_error: failure.reason.clone(),
+            expires_at_s: self.now_s().saturating_add(self.config.failure_memory_s()),
+        };
+        self.journal.record_recheck_failure(&failures).await.map(drop)
+    }
+
+    fn tell_submitted(&self, submission: &RecheckSubmission, height: i64) {
+        let class = submission.result_class.name();
+        self.telemetry.count("recheck_submissions_total", &[("class", class)], 1);
+        let event = Event::new("recheck.submitted")
+            .with("epoch_id", submission.epoch_id)
+            .with("ticket_id", &submission.ticket_id)
+            .with("target", &submission.target_account)
+            .with("class", class)
+            .with("height", height);
+        self.telemetry.event(event);
+    }
+
+    fn now_s(&self) -> i64 {
+        self.scheduler.wall_clock_ms() / 1000
+    }
+}
+
+/// The message of a submission: the same one each time, so that it may be sent again.
+fn message(submission: &RecheckSubmission) -> RecheckEvidenceMessage {
+    RecheckEvidenceMessage {
+        epoch_id: submission.epoch_id,
+        challenged_supernode_account: submission.target_account.clone(),
+        ticket_id: submission.ticket_id.clone(),
+        challenged_result_transcript_hash: submission.challenged_transcript_hash.clone(),
+        recheck_transcript_hash: submission.recheck_transcript_hash.clone(),
+        recheck_result_class: submission.result_class,
+        details: format!("recheck: {}", submission.result_class),
+    }
+}
