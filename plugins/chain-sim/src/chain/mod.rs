@@ -130,7 +130,9 @@ impl SimChain {
     /// Makes no more blocks. Submissions that wait end without a known outcome.
     pub fn stop(&self) {
         self.stop.cancel();
-        self.lock().mempool.clear();
+        let mut shared = self.lock();
+        shared.mempool.clear();
+        shared.height_waiters.clear();
     }
 
     /// A client that signs for `account`.
@@ -170,19 +172,21 @@ impl SimChain {
         shared.frozen_intervals = 0;
     }
 
-    /// Completes once a block of this height is committed.
-    pub async fn wait_for_height(&self, height: i64) {
+    /// Completes with `true` once a block of this height is committed, with `false` when the chain stops before.
+    pub async fn wait_for_height(&self, height: i64) -> bool {
         let receiver = {
             let mut shared = self.lock();
             if shared.state.height >= height {
-                return;
+                return true;
+            }
+            if shared.halted.is_some() || self.stop.is_cancelled() {
+                return false;
             }
             let (sender, receiver) = oneshot::channel();
             shared.height_waiters.push((height, sender));
             receiver
         };
-        // An error means that the chain is gone, and with it every height.
-        let _ = receiver.await;
+        receiver.await.is_ok()
     }
 
     /// Submits any message in anybody's name, past all faults in calls, and waits for its execution.

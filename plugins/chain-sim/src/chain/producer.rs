@@ -40,7 +40,11 @@ impl Shared {
         if let Some(error) = &self.halted {
             return Err(error.clone());
         }
-        let Some(plan) = self.plan_block() else { return Ok(None) };
+        let plan = match self.plan_block() {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(self.halt(error)),
+        };
         let transactions = self.take_transactions(&plan, options.block_transactions_max);
         self.keep_replica();
         // Block time never goes back, whatever the wall clock does.
@@ -50,19 +54,25 @@ impl Shared {
                 self.wake_height_waiters();
                 Ok(Some(block))
             }
-            Err(error) => {
-                self.halted = Some(error.clone());
-                Err(error)
-            }
+            Err(error) => Err(self.halt(error)),
         }
     }
 
-    /// Height and faults of the next block; `None` if it is frozen.
-    fn plan_block(&mut self) -> Option<BlockPlan> {
+    /// Makes no more blocks, and lets go of everybody who waits for one.
+    fn halt(&mut self, error: BlockError) -> BlockError {
+        self.halted = Some(error.clone());
+        self.mempool.clear();
+        self.height_waiters.clear();
+        error
+    }
+
+    /// Height and faults of the next block; `None` if it is frozen. An override that does not fit is an error: a tester's
+    /// mistake must not pass for a result.
+    fn plan_block(&mut self) -> Result<Option<BlockPlan>, BlockError> {
         let mut plan = BlockPlan { height: self.state.height + 1, order: None, drops_transactions: false };
         if self.frozen_intervals > 0 {
             self.frozen_intervals -= 1;
-            return None;
+            return Ok(None);
         }
         let mut faults = self.injector.on_block(plan.height).into_iter();
         while let Some(fault) = faults.next() {
@@ -74,16 +84,16 @@ impl Shared {
                     for fault in faults {
                         self.injector.put_back(BlockRule { at_height: plan.height, fault });
                     }
-                    return None;
+                    return Ok(None);
                 }
                 BlockFault::JumpTo { height } => plan.height = plan.height.max(height),
                 BlockFault::Reorder { order } => plan.order = Some(order),
                 BlockFault::DropTransactions => plan.drops_transactions = true,
-                BlockFault::OverrideParams { values } => override_params(&mut self.state, values),
+                BlockFault::OverrideParams { values } => override_params(&mut self.state, values)?,
                 BlockFault::OverrideScore { of, id, score } => override_score(&mut self.state, of, id, score),
             }
         }
-        Some(plan)
+        Ok(Some(plan))
     }
 
     fn take_transactions(&mut self, plan: &BlockPlan, count_max: usize) -> Vec<Pending> {
@@ -187,11 +197,11 @@ pub(crate) fn params_with(params: &Params, values: BTreeMap<String, Value>) -> R
     serde_json::from_value(table).map_err(|error| error.to_string())
 }
 
-/// An override that does not fit is left out: it was checked when the plan was read.
-fn override_params(state: &mut State, values: BTreeMap<String, Value>) {
-    if let Ok(params) = params_with(&state.audit.params, values) {
-        state.audit.params = params;
-    }
+fn override_params(state: &mut State, values: BTreeMap<String, Value>) -> Result<(), BlockError> {
+    state.audit.params = params_with(&state.audit.params, values).map_err(|reason| {
+        BlockError::new(format!("an injected override of parameters does not fit: {reason}"))
+    })?;
+    Ok(())
 }
 
 fn override_score(state: &mut State, of: ScoreKind, id: String, score: i64) {

@@ -88,10 +88,11 @@ impl State {
         accounts.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Nodes postponed by their score and suspicious ones don't heal; a threshold of 0 or less suspects nobody.
     fn may_heal(&self, account: &str, epoch_id: EpochId, params: &Params) -> bool {
-        !self.audit.storage_truth_postponements.contains_key(account)
-            && self.suspicion_at(account, epoch_id, params)
-                < params.storage_truth_node_suspicion_threshold_probation
+        let threshold = params.storage_truth_node_suspicion_threshold_probation;
+        let is_suspicious = threshold > 0 && self.suspicion_at(account, epoch_id, params) >= threshold;
+        !self.audit.storage_truth_postponements.contains_key(account) && !is_suspicious
     }
 
     /// Tickets that deserve a heal, the most urgent first, with their last target. Stale pointers to heal operations are

@@ -151,10 +151,11 @@ impl Supernodes {
         self.records.values()
     }
 
-    /// The accounts of the nodes whose latest state is `state`, in store order.
+    /// The accounts of the nodes whose latest state is `state`, in store order. Nodes without an account are left out.
     #[must_use]
     pub fn accounts_in(&self, state: SupernodeState) -> Vec<Account> {
-        let nodes = self.iter().filter(|record| record.state() == state);
+        let nodes =
+            self.iter().filter(|record| record.state() == state && !record.supernode_account.is_empty());
         nodes.map(|record| record.supernode_account.clone()).collect()
     }
 }

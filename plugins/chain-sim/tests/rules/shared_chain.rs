@@ -152,6 +152,22 @@ fn replicas_lag_blocks_freeze_and_heights_jump() {
 }
 
 #[test]
+fn a_halted_chain_says_so_to_everybody() {
+    let scheduler = VirtualScheduler::new(1);
+    let chain = network(&scheduler);
+    let client = chain.client("node");
+    let values = [("no_such_parameter".to_owned(), serde_json::json!(1))].into();
+    chain.inject(block(3, BlockFault::OverrideParams { values }));
+    scheduler.block_on(async {
+        assert!(!chain.wait_for_height(5).await, "the chain halts before");
+        assert_eq!(client.status().await.unwrap().latest_height, 2, "queries are still answered");
+        let error = client.submit(report()).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("no_such_parameter"), "{error}");
+    });
+    assert!(chain.produce_block().is_err());
+}
+
+#[test]
 fn a_network_is_found_by_its_name_while_it_lives() {
     let scheduler = VirtualScheduler::new(1);
     let chain = network(&scheduler);
