@@ -106,8 +106,8 @@ impl Membership {
         }
     }
 
-    /// Puts what was read in the place of what is known, unless that would forget everybody.
-    #[expect(clippy::type_complexity, reason = "an error and what stays valid in spite of it")]
+    /// Puts what was read in the place of what is known, unless that would forget everybody. An error comes with what
+    /// stays valid in spite of it.
     fn replace(
         &self,
         read: Result<Roster, ChainError>,

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(roster.members.len(), 7, "a disabled node is no member");
         for content in 0..100_u8 {
             let key = ArtifactKey::of(&[content]);
-            let mut expected = vec!["a", "b", "d", "e", "g", "h"];
+            let mut expected = ["a", "b", "d", "e", "g", "h"];
             expected.sort_by_key(|account| key.distance_to_account(account));
             let set = roster.replica_set(&key, 3);
             assert_eq!(accounts(&roster, &set), expected[..3], "content {content}");
