@@ -1,7 +1,7 @@
 //! The simulated chain as a plugin: a client of the network that the configuration names.
 //!
 //! Owns the configuration. A network that the embedding program registered
-//! ([`register_network`](crate::chain::register_network)) is joined; otherwise the plugin may make one of its own.
+//! ([`register_network`]) is joined; otherwise the plugin may make one of its own.
 
 use crate::address;
 use crate::api::BoxFuture;

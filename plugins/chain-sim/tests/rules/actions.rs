@@ -1,6 +1,8 @@
 //! Actions, supernodes, parameters and evidence (chain Appendices A to C; scenarios S61 to S74).
 
 use crate::support::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lampkeeper_chain_sim::message::{FinalizeAction, RegisterSupernode, RequestAction, Response};
 use lampkeeper_chain_sim::state::actions::Action;
 use lampkeeper_chain_sim::state::bank::{ACTION_MODULE, GOVERNANCE_MODULE};
@@ -9,6 +11,7 @@ use lampkeeper_chain_sim::state::supernodes::Validator;
 use lampkeeper_chain_sim::state::tickets::ArtifactCounts;
 use lampkeeper_chain_sim::{Message, State, address};
 use lampkeeper_plugin_sdk::api::chain::{Params, SupernodeState, TicketState};
+use lampkeeper_plugin_sdk::protocol::account::{KeyType, SecretKey};
 use lampkeeper_plugin_sdk::protocol::cascade::id_files::IdFileSeries;
 
 const PRICE_ULUME: u64 = 20_000;
@@ -264,4 +267,26 @@ fn supernodes_register_stop_start_and_leave() {
     accept(&mut state, &creator, leave());
     accept(&mut state, &creator, register());
     assert_eq!(node_state(&state, &account).0, SupernodeState::Active);
+}
+
+#[test]
+fn the_creators_signature_counts_once_its_key_is_known() {
+    let (mut state, _, _) = market();
+    let key = SecretKey::from_bytes(KeyType::Secp256k1, &[7; 32]).unwrap();
+    let creator = key.public_key().account();
+    state.bank.mint(&creator, 100_000);
+    let account = state.bank.account_mut(&creator);
+    account.public_key = key.public_key().to_bytes();
+    account.public_key_type_url = KeyType::Secp256k1.type_url().to_owned();
+    let signed = |text: &str| {
+        let signatures = format!("{text}.{}", STANDARD.encode(key.sign(b"aW5kZXg=")));
+        let metadata = serde_json::json!({
+            "data_hash": "aGFzaA==", "file_name": "f", "rq_ids_ic": 7, "signatures": signatures,
+        });
+        request(|request| request.metadata = metadata.to_string())
+    };
+    refuse(&mut state, &creator, request(|_| {}), "action/4", "failed to verify creator's signature");
+    refuse(&mut state, &creator, signed("b3RoZXI="), "action/4", "failed to verify creator's signature");
+    refuse(&mut state, &creator, signed("a.b"), "action/4", "invalid signature format");
+    accept(&mut state, &creator, signed("aW5kZXg="));
 }
