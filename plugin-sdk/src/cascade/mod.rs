@@ -1,7 +1,8 @@
 //! What heal strategies, challengers, downloads and uploads have in common about a ticket's file.
 //!
 //! Owns loading and checking a ticket's documents ([`TicketDocuments`]), gathering symbols ([`collect`]), getting the
-//! file back ([`reconstruct`]), making artifacts anew ([`regenerate`]) and storing a new file ([`store_file`]). The
+//! file back ([`reconstruct`]), making artifacts anew ([`regenerate`]) what heal strategies do alike ([`HealWorkbench`]), and storing a new file
+//! ([`store_file`]). The
 //! formats and the erasure code are the protocol's; which bytes are where is the artifact network's business.
 //!
 //! Everything here works through seams only. Memory is bounded by named limits, except that recovering lost source
@@ -20,6 +21,7 @@ mod regenerate;
 mod store;
 mod store_error;
 mod windows;
+mod workbench;
 
 pub use cache::{DOCUMENTS_CACHE_BYTES_MAX, DOCUMENTS_CACHE_ENTRIES_MAX, DocumentsCache};
 pub use documents::{ArtifactKind, DocumentsError, TicketDocuments};
@@ -33,6 +35,7 @@ pub use store::{
     FileToStore, PUBLISH_BATCH_ARTIFACTS, StoreFileProgress, StoreSeams, StoredFile, price_of, store_file,
 };
 pub use store_error::StoreFileError;
+pub use workbench::{HealWorkbench, Stager, network_error, regenerate_error, target_error, unless_cancelled};
 
 #[cfg(test)]
 mod tests;
