@@ -63,7 +63,7 @@ fn the_throttle_is_fair_and_the_order_is_fixed() {
             "of equal groups, that of the smaller target",
             3,
             &["b P 1", "b P 2", "a P 1", "a P 2"],
-            &["b P 1", "a P 2", "b P 2"],
+            &["b P 1", "b P 2", "a P 2"],
         ),
         (
             "then that of the smaller bucket number",
@@ -103,7 +103,8 @@ fn what_the_chain_would_refuse_is_left_out() {
     let targets = ["a".to_owned(), "b".to_owned()];
     let terms = Terms { own_account: OWN, targets: &targets, fallback: Fallback::AllRows };
     // What it is about, rows, rows of the report, what was left out.
-    let table: [(&str, &[&str], &[&str], &[(&'static str, u64)]); 5] = [
+    type Row<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [(&'static str, u64)]);
+    let table: [Row<'_>; 5] = [
         ("all good", &["a R 1", "a O", "b P 1"], &["a R 1", "a O", "b P 1"], &[]),
         ("not assigned", &["c R 1", "a R 1"], &["a R 1"], &[("not_assigned", 1)]),
         ("the oldest row of a canonical bucket counts", &["a R 5", "a R 1"], &["a R 5"], &[("repeated", 1)]),

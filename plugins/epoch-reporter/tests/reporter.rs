@@ -1,4 +1,9 @@
 //! The reporter against a scripted chain: what it submits, what it keeps, what it says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails as loudly as the test"
+)]
 
 mod common;
 

@@ -3,9 +3,15 @@
 //! 1,000 reporters, 7 epochs. The queries of the first and of the following looks are counted and printed; the chain is in
 //! memory, so the times are the plugin's own. Nobody accuses anybody, so no challenge is part of it.
 
-#![allow(dead_code, clippy::print_stdout)]
+#![expect(clippy::print_stdout, reason = "the number of queries is what is measured")]
 
 #[path = "../tests/common/mod.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "made for tests; nobody accuses anybody here"
+)]
 mod common;
 
 use common::World;

@@ -30,9 +30,37 @@ pub(crate) struct Evidence {
     pub(crate) telemetry: Arc<dyn Telemetry>,
 }
 
+/// Where a recheck failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The challenge could not be made, or its outcome not established.
+    Challenge,
+    /// There is nothing to challenge any more.
+    NotEligible,
+    /// The outcome is none that the chain takes.
+    Outcome,
+    /// The chain did not take the evidence.
+    Submit,
+    /// The chain refused what the evidence is about.
+    Refused,
+}
+
+impl Stage {
+    /// The name in events and metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Challenge => "challenge",
+            Self::NotEligible => "not_eligible",
+            Self::Outcome => "outcome",
+            Self::Submit => "submit",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// A step that failed.
 struct Failure {
-    stage: &'static str,
+    stage: Stage,
     reason: String,
 }
 
@@ -63,11 +91,11 @@ impl Evidence {
         let (observation, row) = match self.challenger.challenge(request).await {
             Ok(ChallengeOutcome::Row { observation, row }) => (observation, row),
             Ok(ChallengeOutcome::NotEligible { reason }) => {
-                return Err(Failure { stage: "not_eligible", reason });
+                return Err(Failure { stage: Stage::NotEligible, reason });
             }
-            Err(error) => return Err(Failure { stage: "challenge", reason: error.to_string() }),
+            Err(error) => return Err(Failure { stage: Stage::Challenge, reason: error.to_string() }),
         };
-        let outcome = |reason: String| Failure { stage: "outcome", reason };
+        let outcome = |reason: String| Failure { stage: Stage::Outcome, reason };
         if row.target_supernode_account != candidate.target || row.ticket_id != candidate.ticket_id {
             let about = format!("{} of {}", row.ticket_id, row.target_supernode_account);
             return Err(outcome(format!("the row is about ticket {about}")));
@@ -114,7 +142,7 @@ impl Evidence {
                 self.telemetry.count("recheck_already_submitted_total", &[], 1);
             }
             Err(error) => {
-                let stage = if reaction == Reaction::GiveUp { "refused" } else { "submit" };
+                let stage = if reaction == Reaction::GiveUp { Stage::Refused } else { Stage::Submit };
                 let failure = Failure { stage, reason: error.to_string() };
                 self.fail(epoch_id, ticket_id, &submission.target_account, &failure).await?;
             }
@@ -136,8 +164,9 @@ impl Evidence {
             last_error: outcome.as_ref().err().map(ToString::to_string).unwrap_or_default(),
             expires_at_s: self.now_s().saturating_add(REFUSAL_MEMORY_S),
         };
-        let budget = self.config.max_failure_attempts_per_ticket;
-        while self.journal.record_recheck_failure(&failures).await? < budget {}
+        for _ in 0..self.config.max_failure_attempts_per_ticket {
+            self.journal.record_recheck_failure(&failures).await?;
+        }
         Ok(())
     }
 
@@ -149,14 +178,14 @@ impl Evidence {
         target: &str,
         failure: &Failure,
     ) -> Result<(), JournalError> {
-        self.telemetry.count("recheck_failures_total", &[("stage", failure.stage)], 1);
+        self.telemetry.count("recheck_failures_total", &[("stage", failure.stage.name())], 1);
         let event = Event::new("recheck.failed")
             .with("epoch_id", epoch_id)
             .with("ticket_id", ticket_id)
-            .with("stage", failure.stage)
+            .with("stage", failure.stage.name())
             .with("reason", &failure.reason);
         self.telemetry.event(event);
-        if failure.stage == "refused" {
+        if failure.stage == Stage::Refused {
             return Ok(()); // the budget is used up already, for longer
         }
         let failures = RecheckFailures {

@@ -1,16 +1,22 @@
 //! Rechecks against a chain in memory: what is found, what is asked of whom, what reaches the chain, what is kept.
-
-#![allow(dead_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper of a test fails as loudly as the test"
+)]
 
 mod common;
 
 use common::*;
+use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::*;
 use lampkeeper_plugin_sdk::api::challenge::{
     ChallengeError, ChallengeOutcome, ChallengeRequest, Observation, RepeatedArtifact,
 };
 use lampkeeper_plugin_sdk::api::journal::{RecheckJournal, SubmissionStatus};
+use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::service::Health;
+use lampkeeper_plugin_sdk::futures::future::join;
 use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket, ResultClass};
 use std::time::Duration;
 
@@ -36,7 +42,6 @@ impl World {
     }
 
     fn attempts(&self, epoch_id: u64, ticket_id: &str) -> u32 {
-        use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
         let now_s = self.scheduler.wall_clock_ms() / 1000;
         let failures =
             self.scheduler.block_on(self.journal.recheck_failures(epoch_id, ticket_id, now_s)).unwrap();
@@ -86,7 +91,7 @@ fn a_failure_is_challenged_again_and_the_outcome_submitted() {
 #[test]
 fn candidates_are_taken_in_order_one_for_each_epoch_and_ticket() {
     let world = World::new();
-    let own = own_account();
+    let own = account_of("own");
     let rows = |reporter: &str, epoch_id: u64, about: &[(&str, &str)]| {
         let rows = about.iter().map(|(target, ticket)| failure(reporter, epoch_id, target, ticket)).collect();
         world.report(reporter, epoch_id, rows);
@@ -147,19 +152,10 @@ fn closed_reports_are_asked_for_once_and_open_ones_until_they_are_there() {
     last.sort();
     let mut expected = vec![];
     for epoch_id in [10, 11] {
-        expected.extend([late.clone(), TestAccount::of("early")].map(|account| (epoch_id, account)));
+        expected.extend([late.clone(), account_of("early")].map(|account| (epoch_id, account)));
     }
     expected.sort();
     assert_eq!(last, expected, "an open epoch's silence is asked about once more after its close");
-}
-
-struct TestAccount;
-
-impl TestAccount {
-    fn of(name: &str) -> String {
-        use lampkeeper_plugin_sdk::api::signer::Signer;
-        lampkeeper_plugin_sdk::testkit::TestSigner::new(name).account().to_owned()
-    }
 }
 
 #[test]
@@ -205,7 +201,7 @@ fn rows_that_do_not_verify_are_counted_once_and_left_alone_unless_wanted() {
             assert!(counted <= 1, "{reason}: counted once");
             let challenged = &world.chain.state().submitted[0].challenged_result_transcript_hash;
             let honest = failure("honest", 9, "t", "7").transcript_hash;
-            let liar_comes_first = TestAccount::of("liar") < TestAccount::of("honest");
+            let liar_comes_first = account_of("liar") < account_of("honest");
             let is_honest = reason == "malformed" || !wanted || !liar_comes_first;
             assert_eq!(*challenged == honest, is_honest, "{reason}, wanted: {wanted}");
         }
@@ -389,6 +385,22 @@ fn a_crash_between_submission_and_mark_is_made_good() {
     assert_eq!(world.status(9, "7"), Some(SubmissionStatus::Submitted));
     assert_eq!(world.challenged().len(), 1, "nothing is challenged twice");
     assert_eq!(world.telemetry.counter("recheck_already_submitted_total", &[]), 1);
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_an_answer() {
+    let world = World::new();
+    world.accuse("a", 9, "t", "7");
+    world.chain.state().hangs = true;
+    let (service, shutdown) = (world.service("{}"), Cancel::new());
+    let stop = async {
+        let nap = world.scheduler.sleep(Duration::from_secs(1));
+        nap.await;
+        shutdown.cancel();
+    };
+    let (ended, ()) = world.scheduler.block_on(join(service.run(shutdown.clone()), stop));
+    assert_eq!(ended, Ok(()));
+    assert_eq!(world.status(9, "7"), Some(SubmissionStatus::Pending), "the next start submits it again");
 }
 
 #[test]

@@ -15,22 +15,23 @@ use lampkeeper_plugin_sdk::protocol::words::{Bucket, ResultClass};
 use lampkeeper_plugin_sdk::testkit::{
     MemoryJournal, MockChain, MockChainBuilder, RecordingTelemetry, TestSigner, VirtualScheduler, context,
 };
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The epoch of the tests; it has the blocks 1,001 to 1,100.
-pub const EPOCH: u64 = 10;
+pub(crate) const EPOCH: u64 = 10;
 
-pub fn own_account() -> String {
+pub(crate) fn own_account() -> String {
     TestSigner::new("own").account().to_owned()
 }
 
-pub fn not_found<T>() -> Result<T, ChainError> {
+pub(crate) fn not_found<T>() -> Result<T, ChainError> {
     Err(ChainError::NotFound { what: "the record".to_owned() })
 }
 
-pub fn transient(outcome_unknown: bool) -> ChainError {
+pub(crate) fn transient(outcome_unknown: bool) -> ChainError {
     ChainError::Transient {
         attempted: "asking".to_owned(),
         source: "connection reset".to_owned(),
@@ -38,17 +39,17 @@ pub fn transient(outcome_unknown: bool) -> ChainError {
     }
 }
 
-pub fn rejected(reason: RejectionReason) -> ChainError {
+pub(crate) fn rejected(reason: RejectionReason) -> ChainError {
     let message = "refused".to_owned();
     ChainError::Rejected(Rejection { reason, codespace: "audit".to_owned(), code: 9, message })
 }
 
-pub fn epoch(epoch_id: u64) -> EpochInfo {
+pub(crate) fn epoch(epoch_id: u64) -> EpochInfo {
     let first = i64::try_from(epoch_id).unwrap() * 100 + 1;
     EpochInfo { epoch_id, epoch_start_height: first, epoch_end_height: first + 99 }
 }
 
-pub fn assigned(targets: &[&str]) -> AssignedTargets {
+pub(crate) fn assigned(targets: &[&str]) -> AssignedTargets {
     AssignedTargets {
         epoch_id: EPOCH,
         epoch_start_height: 1,
@@ -57,12 +58,12 @@ pub fn assigned(targets: &[&str]) -> AssignedTargets {
     }
 }
 
-pub fn params(mode: EnforcementMode) -> Params {
+pub(crate) fn params(mode: EnforcementMode) -> Params {
     Params { storage_truth_enforcement_mode: mode, ..Params::default() }
 }
 
 /// A chain in this mode, on which this node has one target, `a`; the rest is up to the test.
-pub fn chain(mode: EnforcementMode) -> MockChainBuilder {
+pub(crate) fn chain(mode: EnforcementMode) -> MockChainBuilder {
     let anchor = EpochAnchor { epoch_id: EPOCH, ..EpochAnchor::default() };
     let target = Supernode { latest_address: "a.example:4444".to_owned(), ..Supernode::default() };
     let builder = MockChain::builder(&own_account()).epoch_anchor(EPOCH, Ok(anchor)).always();
@@ -71,13 +72,13 @@ pub fn chain(mode: EnforcementMode) -> MockChainBuilder {
 }
 
 /// The height at which this share of the epoch has passed.
-pub fn status_at(percent: i64) -> ChainStatus {
+pub(crate) fn status_at(percent: i64) -> ChainStatus {
     let latest_height = epoch(EPOCH).epoch_start_height - 1 + percent;
     ChainStatus { chain_id: "test".to_owned(), latest_height, latest_block_time_ms: 0 }
 }
 
 /// A row of this node about `a`; an empty ticket says "no eligible ticket".
-pub fn row(bucket_type: Bucket, ticket_id: &str) -> StorageProofResult {
+pub(crate) fn row(bucket_type: Bucket, ticket_id: &str) -> StorageProofResult {
     let none = ticket_id.is_empty();
     StorageProofResult {
         target_supernode_account: "a".to_owned(),
@@ -90,14 +91,14 @@ pub fn row(bucket_type: Bucket, ticket_id: &str) -> StorageProofResult {
 }
 
 /// One RECENT and one OLD row about `a`.
-pub fn covering_rows() -> Vec<StorageProofResult> {
+pub(crate) fn covering_rows() -> Vec<StorageProofResult> {
     vec![row(Bucket::Recent, "1"), row(Bucket::Old, "2")]
 }
 
 /// Says how full it is, if it is told to, and nothing else.
 #[derive(Default)]
-pub struct UsageStore {
-    pub usage: Mutex<Option<StoreUsage>>,
+pub(crate) struct UsageStore {
+    pub(crate) usage: Mutex<Option<StoreUsage>>,
 }
 
 fn unused<T>() -> Result<T, StoreError> {
@@ -138,7 +139,7 @@ impl ArtifactStore for UsageStore {
 
 /// How a port behaves.
 #[derive(Debug, Clone, Copy)]
-pub enum Port {
+pub(crate) enum Port {
     /// Says so at once.
     Is(PortState),
     /// Never answers, whatever time it was given.
@@ -147,15 +148,15 @@ pub enum Port {
 
 /// Knows ports, and how many targets were probed at once.
 #[derive(Default)]
-pub struct PortTransport {
-    pub scheduler: Mutex<Option<Arc<dyn Scheduler>>>,
-    pub ports: Mutex<BTreeMap<(String, u16), Port>>,
-    pub probed: Mutex<Vec<(String, u16)>>,
+pub(crate) struct PortTransport {
+    pub(crate) scheduler: Mutex<Option<Arc<dyn Scheduler>>>,
+    pub(crate) ports: Mutex<BTreeMap<(String, u16), Port>>,
+    pub(crate) probed: Mutex<Vec<(String, u16)>>,
     under_way: Mutex<(usize, usize)>,
 }
 
 impl PortTransport {
-    pub fn most_at_once(&self) -> usize {
+    pub(crate) fn most_at_once(&self) -> usize {
         self.under_way.lock().unwrap().1
     }
 }
@@ -198,26 +199,27 @@ impl Transport for PortTransport {
 }
 
 /// A node and its world.
-pub struct World {
-    pub scheduler: VirtualScheduler,
-    pub journal: MemoryJournal,
-    pub store: Arc<UsageStore>,
-    pub transport: Arc<PortTransport>,
-    pub telemetry: RecordingTelemetry,
-    pub chain: Arc<MockChain>,
-    pub service: Arc<dyn Service>,
+pub(crate) struct World {
+    pub(crate) scheduler: VirtualScheduler,
+    pub(crate) journal: MemoryJournal,
+    pub(crate) store: Arc<UsageStore>,
+    pub(crate) transport: Arc<PortTransport>,
+    pub(crate) telemetry: RecordingTelemetry,
+    pub(crate) chain: Arc<MockChain>,
+    pub(crate) service: Arc<dyn Service>,
+    looks: Cell<u32>,
 }
 
 impl World {
     /// A started node with these rows of the present epoch in its journal.
-    pub fn start(chain: MockChainBuilder, rows: &[StorageProofResult]) -> Self {
+    pub(crate) fn start(chain: MockChainBuilder, rows: &[StorageProofResult]) -> Self {
         let world = Self::prepare(chain, rows);
         world.run();
         world
     }
 
     /// A node that was not started yet.
-    pub fn prepare(chain: MockChainBuilder, rows: &[StorageProofResult]) -> Self {
+    pub(crate) fn prepare(chain: MockChainBuilder, rows: &[StorageProofResult]) -> Self {
         let (scheduler, journal, chain) = (VirtualScheduler::new(0), MemoryJournal::new(), chain.build());
         let (store, transport) = (Arc::<UsageStore>::default(), Arc::<PortTransport>::default());
         let usage = StoreUsage {
@@ -245,29 +247,32 @@ impl World {
         let construct = lampkeeper_epoch_reporter::descriptor().construct;
         let provided = scheduler.block_on(construct(context)).expect("the plugin starts");
         let service = provided.services.into_iter().next().expect("it provides its service");
-        Self { scheduler, journal, store, transport, telemetry, chain, service }
+        let looks = Cell::new(0);
+        Self { scheduler, journal, store, transport, telemetry, chain, service, looks }
     }
 
-    pub fn run(&self) {
+    pub(crate) fn run(&self) {
         let service = Arc::clone(&self.service);
         let run = async move { service.run(Cancel::new()).await.expect("it runs until it is stopped") };
         self.scheduler.for_node("node", 0).spawn("reporter", Box::pin(run));
     }
 
-    /// Lets this many looks happen, the first of them at once. A look that probes takes a little longer.
-    pub fn looks(&self, count: u32) {
-        self.scheduler.run_for(Duration::from_millis(5_100) * count);
+    /// Lets this many looks happen, the first of them at once, and stops midway between two.
+    pub(crate) fn looks(&self, count: u32) {
+        self.looks.set(self.looks.get() + count);
+        let end = Duration::from_millis(5_000) * self.looks.get() - Duration::from_millis(2_500);
+        self.scheduler.run_for(end.saturating_sub(self.scheduler.now().since_start()));
         assert_eq!(self.scheduler.panics(), [], "a task panicked");
     }
 
     /// The tickets of the rows that wait in an epoch.
-    pub fn waiting(&self, epoch_id: u64) -> Vec<String> {
+    pub(crate) fn waiting(&self, epoch_id: u64) -> Vec<String> {
         let rows = self.scheduler.block_on(self.journal.proof_rows(epoch_id)).unwrap();
         rows.into_iter().map(|pending| pending.row.ticket_id).collect()
     }
 
     /// The reports that were submitted.
-    pub fn reports(&self) -> Vec<EpochReportMessage> {
+    pub(crate) fn reports(&self) -> Vec<EpochReportMessage> {
         let submitted = self.chain.submitted().into_iter();
         let reports = submitted.map(|message| match message {
             ChainMessage::EpochReport(report) => report,
@@ -277,7 +282,7 @@ impl World {
     }
 
     /// Names and reasons of the events, in order.
-    pub fn told(&self) -> Vec<String> {
+    pub(crate) fn told(&self) -> Vec<String> {
         let text = |value: &lampkeeper_plugin_sdk::api::telemetry::Value| format!("{value:?}");
         let events = self.telemetry.events().into_iter();
         let lines = events.map(|event| match event.fields.get("reason") {
@@ -287,7 +292,7 @@ impl World {
         lines.map(|line| line.replace("Text(\"", "").replace("\")", "")).collect()
     }
 
-    pub fn is_healthy(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         self.service.health() == Health::Ok
     }
 }

@@ -20,32 +20,32 @@ use std::time::Duration;
 
 /// A chain whose parts a test sets as it likes.
 #[derive(Default)]
-pub struct Chain {
+pub(crate) struct Chain {
     state: Mutex<ChainState>,
 }
 
 #[derive(Default)]
-pub struct ChainState {
-    pub epoch_id: u64,
-    pub params: Params,
+pub(crate) struct ChainState {
+    pub(crate) epoch_id: u64,
+    pub(crate) params: Params,
     /// Sorted by account, as pages are cut.
-    pub supernodes: Vec<String>,
-    pub accounts: BTreeMap<String, AccountInfo>,
-    pub reports: BTreeMap<(u64, String), EpochReport>,
+    pub(crate) supernodes: Vec<String>,
+    pub(crate) accounts: BTreeMap<String, AccountInfo>,
+    pub(crate) reports: BTreeMap<(u64, String), EpochReport>,
     /// Reporters whose reports can't be read at present.
-    pub unreadable: Vec<String>,
+    pub(crate) unreadable: Vec<String>,
     /// What submissions come to, in order; executed when nothing is left here.
-    pub outcomes: VecDeque<Result<TxReceipt, ChainError>>,
+    pub(crate) outcomes: VecDeque<Result<TxReceipt, ChainError>>,
     /// Whether a submission is never answered.
-    pub hangs: bool,
-    pub submitted: Vec<RecheckEvidenceMessage>,
-    pub report_queries: Vec<(u64, String)>,
-    pub page_queries: usize,
-    pub account_queries: usize,
+    pub(crate) hangs: bool,
+    pub(crate) submitted: Vec<RecheckEvidenceMessage>,
+    pub(crate) report_queries: Vec<(u64, String)>,
+    pub(crate) page_queries: usize,
+    pub(crate) account_queries: usize,
 }
 
 impl Chain {
-    pub fn state(&self) -> MutexGuard<'_, ChainState> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ChainState> {
         self.state.lock().unwrap()
     }
 }
@@ -58,7 +58,7 @@ fn unused<T>() -> Result<T, ChainError> {
     Err(ChainError::InvalidRequest { reason: "rechecks don't ask for this".to_owned() })
 }
 
-pub fn transient(outcome_unknown: bool) -> ChainError {
+pub(crate) fn transient(outcome_unknown: bool) -> ChainError {
     ChainError::Transient {
         attempted: "asking".to_owned(),
         source: "connection reset".to_owned(),
@@ -66,7 +66,7 @@ pub fn transient(outcome_unknown: bool) -> ChainError {
     }
 }
 
-pub fn rejected(reason: RejectionReason) -> ChainError {
+pub(crate) fn rejected(reason: RejectionReason) -> ChainError {
     let message = "refused".to_owned();
     ChainError::Rejected(Rejection { reason, codespace: "audit".to_owned(), code: 10, message })
 }
@@ -168,12 +168,12 @@ impl ChainClient for Chain {
 }
 
 /// What the challenger is told to answer; a pass by default.
-pub type Answer = fn(&ChallengeRequest) -> Result<ChallengeOutcome, ChallengeError>;
+pub(crate) type Answer = fn(&ChallengeRequest) -> Result<ChallengeOutcome, ChallengeError>;
 
 /// A challenger that remembers what it was asked.
-pub struct ScriptedChallenger {
-    pub answer: Mutex<Answer>,
-    pub asked: Mutex<Vec<ChallengeRequest>>,
+pub(crate) struct ScriptedChallenger {
+    pub(crate) answer: Mutex<Answer>,
+    pub(crate) asked: Mutex<Vec<ChallengeRequest>>,
 }
 
 #[async_trait]
@@ -187,7 +187,11 @@ impl Challenger for ScriptedChallenger {
 }
 
 /// A row about what was asked.
-pub fn row(request: &ChallengeRequest, observation: Observation, class: ResultClass) -> ChallengeOutcome {
+pub(crate) fn row(
+    request: &ChallengeRequest,
+    observation: Observation,
+    class: ResultClass,
+) -> ChallengeOutcome {
     let row = StorageProofResult {
         target_supernode_account: request.target_account.clone(),
         ticket_id: request.ticket_id.clone(),
@@ -200,22 +204,22 @@ pub fn row(request: &ChallengeRequest, observation: Observation, class: ResultCl
 }
 
 /// A node with the plugin, and its world.
-pub struct World {
-    pub scheduler: VirtualScheduler,
-    pub chain: Arc<Chain>,
-    pub journal: MemoryJournal,
-    pub challenger: Arc<ScriptedChallenger>,
-    pub telemetry: RecordingTelemetry,
+pub(crate) struct World {
+    pub(crate) scheduler: VirtualScheduler,
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) journal: MemoryJournal,
+    pub(crate) challenger: Arc<ScriptedChallenger>,
+    pub(crate) telemetry: RecordingTelemetry,
 }
 
-/// The node's own account.
-pub fn own_account() -> String {
-    TestSigner::new("own").account().to_owned()
+/// The account of a name; the node itself is called `own`.
+pub(crate) fn account_of(name: &str) -> String {
+    TestSigner::new(name).account().to_owned()
 }
 
 impl World {
     /// Nobody on the chain but this node; epoch 9.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let challenger = ScriptedChallenger {
             answer: Mutex::new(|request| Ok(row(request, Observation::Pass, ResultClass::Pass))),
             asked: Mutex::default(),
@@ -233,7 +237,7 @@ impl World {
     }
 
     /// Registers a supernode whose key follows from a name; its account.
-    pub fn register(&self, name: &str) -> String {
+    pub(crate) fn register(&self, name: &str) -> String {
         let signer = TestSigner::new(name);
         let account = signer.account().to_owned();
         let info = AccountInfo {
@@ -251,7 +255,7 @@ impl World {
     }
 
     /// Lets a reporter's report of an epoch be executed.
-    pub fn report(&self, reporter: &str, epoch_id: u64, rows: Vec<StorageProofResult>) {
+    pub(crate) fn report(&self, reporter: &str, epoch_id: u64, rows: Vec<StorageProofResult>) {
         let supernode_account = self.register(reporter);
         let report = EpochReport {
             supernode_account: supernode_account.clone(),
@@ -263,12 +267,12 @@ impl World {
     }
 
     /// A reporter's report with one signed failure.
-    pub fn accuse(&self, reporter: &str, epoch_id: u64, target: &str, ticket_id: &str) {
+    pub(crate) fn accuse(&self, reporter: &str, epoch_id: u64, target: &str, ticket_id: &str) {
         self.report(reporter, epoch_id, vec![failure(reporter, epoch_id, target, ticket_id)]);
     }
 
     /// The plugin's service; a new one is a restarted node.
-    pub fn service(&self, config: &str) -> Arc<dyn Service> {
+    pub(crate) fn service(&self, config: &str) -> Arc<dyn Service> {
         let (chain, challenger) = (self.chain.clone(), self.challenger.clone());
         let context = context("recheck")
             .config(config)
@@ -287,7 +291,7 @@ impl World {
     }
 
     /// Runs a service on a task of its own, as a node does.
-    pub fn start(&self, service: &Arc<dyn Service>) {
+    pub(crate) fn start(&self, service: &Arc<dyn Service>) {
         use lampkeeper_plugin_sdk::api::cancel::Cancel;
         use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
         let service = Arc::clone(service);
@@ -296,18 +300,18 @@ impl World {
     }
 
     /// Lets one look happen after the service was started.
-    pub fn first_look(&self) {
+    pub(crate) fn first_look(&self) {
         self.scheduler.run_for(Duration::from_secs(1));
     }
 
     /// Lets the next look happen.
-    pub fn next_look(&self) {
+    pub(crate) fn next_look(&self) {
         self.scheduler.run_for(Duration::from_secs(60));
     }
 }
 
 /// A signed row that says that a target sent other bytes.
-pub fn failure(reporter: &str, epoch_id: u64, target: &str, ticket_id: &str) -> StorageProofResult {
+pub(crate) fn failure(reporter: &str, epoch_id: u64, target: &str, ticket_id: &str) -> StorageProofResult {
     let signer = TestSigner::new(reporter);
     let transcript = Transcript {
         epoch_id,
