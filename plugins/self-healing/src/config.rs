@@ -1,0 +1,125 @@
+//! What an operator may set (wire 9.3).
+
+use lampkeeper_plugin_sdk::prelude::*;
+use std::time::Duration;
+
+/// The shortest poll interval: a development network has short epochs.
+const POLL_INTERVAL_MS_MIN: u64 = 50;
+/// The most operations of one kind at once.
+const CONCURRENCY_MAX: usize = 64;
+/// The most attempts at fetching a file.
+const FETCH_ATTEMPTS_MAX: u32 = 16;
+
+/// What an operator may set. A zero stands for the default (wire 9.3).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(crate = "lampkeeper_plugin_sdk::serde", deny_unknown_fields, default)]
+#[schemars(crate = "lampkeeper_plugin_sdk::schemars")]
+pub struct Config {
+    /// How long to wait between two looks at the chain, in milliseconds; at least 50.
+    pub poll_interval_ms: u64,
+    /// Reconstructions that run at once.
+    pub max_concurrent_reconstructs: usize,
+    /// Verifications that run at once.
+    pub max_concurrent_verifications: usize,
+    /// Operations whose artifacts are published at once.
+    pub max_concurrent_publishes: usize,
+    /// Verifiers that are served a reconstructed file at once.
+    pub max_concurrent_serves: usize,
+    /// How long a healer may stay silent while a verifier fetches its file, in milliseconds.
+    pub verifier_fetch_timeout_ms: u64,
+    /// How often a verifier tries to fetch a file before it votes no.
+    pub verifier_fetch_attempts: u32,
+    /// How long a verifier waits after the first failed attempt, in milliseconds; twice as long after each further one.
+    pub verifier_backoff_base_ms: u64,
+    /// How long a question to the chain may take, in milliseconds.
+    pub audit_query_timeout_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            poll_interval_ms: 30_000,
+            max_concurrent_reconstructs: 2,
+            max_concurrent_verifications: 4,
+            max_concurrent_publishes: 2,
+            max_concurrent_serves: 8,
+            verifier_fetch_timeout_ms: 60_000,
+            verifier_fetch_attempts: 3,
+            verifier_backoff_base_ms: 2_000,
+            audit_query_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Zeros replaced by the defaults, and the limits checked.
+    pub(crate) fn checked(mut self, plugin_id: &str) -> Result<Self, PluginError> {
+        let defaults = Self::default();
+        for (value, default) in [
+            (&mut self.poll_interval_ms, defaults.poll_interval_ms),
+            (&mut self.verifier_fetch_timeout_ms, defaults.verifier_fetch_timeout_ms),
+            (&mut self.verifier_backoff_base_ms, defaults.verifier_backoff_base_ms),
+            (&mut self.audit_query_timeout_ms, defaults.audit_query_timeout_ms),
+        ] {
+            *value = if *value == 0 { default } else { *value };
+        }
+        for (value, default) in [
+            (&mut self.max_concurrent_reconstructs, defaults.max_concurrent_reconstructs),
+            (&mut self.max_concurrent_verifications, defaults.max_concurrent_verifications),
+            (&mut self.max_concurrent_publishes, defaults.max_concurrent_publishes),
+            (&mut self.max_concurrent_serves, defaults.max_concurrent_serves),
+        ] {
+            *value = if *value == 0 { default } else { *value };
+        }
+        if self.verifier_fetch_attempts == 0 {
+            self.verifier_fetch_attempts = defaults.verifier_fetch_attempts;
+        }
+        self.check_limits(plugin_id)?;
+        Ok(self)
+    }
+
+    fn check_limits(&self, plugin_id: &str) -> Result<(), PluginError> {
+        let concurrency_key = [
+            ("max_concurrent_reconstructs", self.max_concurrent_reconstructs),
+            ("max_concurrent_verifications", self.max_concurrent_verifications),
+            ("max_concurrent_publishes", self.max_concurrent_publishes),
+            ("max_concurrent_serves", self.max_concurrent_serves),
+        ]
+        .into_iter()
+        .find(|(_, value)| *value > CONCURRENCY_MAX);
+        let problem = if self.poll_interval_ms < POLL_INTERVAL_MS_MIN {
+            Some(("poll_interval_ms", format!("write at least {POLL_INTERVAL_MS_MIN}")))
+        } else if self.verifier_fetch_attempts > FETCH_ATTEMPTS_MAX {
+            Some(("verifier_fetch_attempts", format!("write at most {FETCH_ATTEMPTS_MAX}")))
+        } else {
+            concurrency_key.map(|(key, _)| (key, format!("write at most {CONCURRENCY_MAX}")))
+        };
+        match problem {
+            None => Ok(()),
+            Some((key, reason)) => Err(PluginError::InvalidConfig {
+                plugin_id: plugin_id.to_owned(),
+                key: key.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    pub(crate) const fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms)
+    }
+
+    pub(crate) const fn fetch_timeout(&self) -> Duration {
+        Duration::from_millis(self.verifier_fetch_timeout_ms)
+    }
+
+    pub(crate) const fn query_timeout(&self) -> Duration {
+        Duration::from_millis(self.audit_query_timeout_ms)
+    }
+
+    /// The wait after a failed attempt, counted from 0 (wire 5.1).
+    pub(crate) fn backoff_after(&self, attempt: u32) -> Duration {
+        Duration::from_millis(
+            self.verifier_backoff_base_ms.saturating_mul(1 << attempt.min(FETCH_ATTEMPTS_MAX)),
+        )
+    }
+}

@@ -1,0 +1,125 @@
+//! The healer's phase: reconstruct what the chain has scheduled for this node, and claim it (wire 5.4).
+
+use crate::deadline::time_left;
+use crate::node::{LocalError, Node};
+use crate::reconcile::{ChainSays, holds, is_orphan};
+use lampkeeper_plugin_sdk::api::cancel::Cancel;
+use lampkeeper_plugin_sdk::api::chain::{HealOp, Ticket};
+use lampkeeper_plugin_sdk::api::heal::{HealError, HealJob, Reconstruction};
+use lampkeeper_plugin_sdk::api::scheduler::within;
+use lampkeeper_plugin_sdk::api::staging::StagingState;
+
+impl Node {
+    /// Reconstructs and claims one operation.
+    pub(crate) async fn heal(&self, heal_op: &HealOp, shutdown: &Cancel) -> Result<(), LocalError> {
+        let _permit = self.reconstruct_permits.acquire().await;
+        let heal_op_id = heal_op.heal_op_id;
+        if shutdown.is_cancelled() || self.journal.claim(heal_op_id).await?.is_some() {
+            return Ok(());
+        }
+        let Some(time_left) = time_left(&self.chain, &self.block_clock, heal_op).await else {
+            self.count("self_healing_past_deadline_total", "role", "healer");
+            return Ok(());
+        };
+        let ticket = match self.chain.ticket(&heal_op.ticket_id).await {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                self.failed(heal_op, "ticket", &error.to_string());
+                return Ok(());
+            }
+        };
+        let data_hash = ticket.data_hash.trim().to_owned();
+        let staging = self.staging.state(heal_op_id).await?;
+        // A crash between sealing and writing the claim down leaves a complete reconstruction behind.
+        if !holds(&staging, &data_hash) && !self.reconstruct(heal_op, ticket, time_left, shutdown).await? {
+            return Ok(());
+        }
+        self.claim(heal_op, &data_hash).await
+    }
+
+    /// Lets the strategy work; whether there is a sealed reconstruction of the ticket's file now.
+    async fn reconstruct(
+        &self,
+        heal_op: &HealOp,
+        ticket: Ticket,
+        time_left: std::time::Duration,
+        shutdown: &Cancel,
+    ) -> Result<bool, LocalError> {
+        let heal_op_id = heal_op.heal_op_id;
+        self.telemetry.event(
+            lampkeeper_plugin_sdk::api::telemetry::Event::new("heal.started")
+                .with("heal_op_id", heal_op_id)
+                .with("ticket_id", &heal_op.ticket_id)
+                .with("strategy", self.strategy.name()),
+        );
+        let begun = self.scheduler.now();
+        let data_hash = ticket.data_hash.trim().to_owned();
+        let file_bytes = u64::try_from(ticket.file_size_kbs).unwrap_or(0).saturating_mul(1024);
+        // The strategy's own signal: it ends with the node's, and with the time for this operation.
+        let cancel = shutdown.child();
+        let job = HealJob { heal_op: heal_op.clone(), ticket, cancel: cancel.clone() };
+        let outcome = within(&*self.scheduler, time_left, self.strategy.reconstruct(job)).await;
+        cancel.cancel();
+        match outcome {
+            Some(Ok(made)) => {
+                self.measure(&made, begun, file_bytes);
+                let staging = self.staging.state(heal_op_id).await?;
+                if made.manifest_hash == data_hash && holds(&staging, &data_hash) {
+                    return Ok(true);
+                }
+                self.failed(heal_op, "reconstruct", "the strategy's result is not the ticket's file");
+            }
+            Some(Err(HealError::Cancelled)) if shutdown.is_cancelled() => return Ok(false),
+            Some(Err(error)) => self.failed(heal_op, "reconstruct", &error.to_string()),
+            None => self.failed(heal_op, "reconstruct", "the operation's deadline came first"),
+        }
+        // Nothing was claimed, so nobody waits for what is in the directory.
+        self.staging.remove(heal_op_id).await?;
+        Ok(false)
+    }
+
+    fn failed(&self, heal_op: &HealOp, stage: &str, reason: &str) {
+        self.note_failure(heal_op.heal_op_id);
+        self.count("self_healing_reconstructions_total", "result", "failed");
+        self.tell_failure(heal_op.heal_op_id, &heal_op.ticket_id, stage, reason);
+    }
+
+    fn measure(
+        &self,
+        made: &Reconstruction,
+        begun: lampkeeper_plugin_sdk::api::scheduler::Moment,
+        file_bytes: u64,
+    ) {
+        self.count("self_healing_reconstructions_total", "result", "ok");
+        let labels = [("strategy", self.strategy.name())];
+        self.telemetry.observe("self_healing_reconstruction_seconds", &labels, self.seconds_since(begun));
+        self.telemetry.count("self_healing_fetched_bytes_total", &labels, made.cost.fetched_bytes);
+        self.telemetry.count("self_healing_staged_bytes_total", &labels, made.cost.staged_bytes);
+        if file_bytes > 0 {
+            let fetched = made.cost.fetched_bytes as f64 / file_bytes as f64;
+            let staged = made.cost.staged_bytes as f64 / file_bytes as f64;
+            self.telemetry.observe("self_healing_fetched_bytes_per_file_byte", &labels, fetched);
+            self.telemetry.observe("self_healing_staged_bytes_per_file_byte", &labels, staged);
+        }
+    }
+
+    /// Removes staging directories that no claim stands for and that the chain does not want (wire 5.2).
+    pub(crate) async fn remove_orphans(&self) -> Result<(), LocalError> {
+        for heal_op_id in self.staging.list().await? {
+            if self.journal.claim(heal_op_id).await?.is_some() {
+                continue;
+            }
+            let staging = self.staging.state(heal_op_id).await?;
+            let answer = match staging {
+                StagingState::Sealed(_) => Some(self.chain.heal_op(heal_op_id).await),
+                StagingState::Absent | StagingState::Unsealed | StagingState::Damaged { .. } => None,
+            };
+            let says = answer.as_ref().map_or(ChainSays::Nothing, ChainSays::of);
+            if is_orphan(&says, &self.account, &staging) {
+                self.staging.remove(heal_op_id).await?;
+                self.telemetry.count("self_healing_orphans_removed_total", &[], 1);
+            }
+        }
+        Ok(())
+    }
+}
