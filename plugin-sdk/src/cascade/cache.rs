@@ -11,13 +11,15 @@ pub const DOCUMENTS_CACHE_ENTRIES_MAX: usize = 64;
 /// The most memory that remembered documents take, in bytes, unless one ticket's alone take more.
 pub const DOCUMENTS_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Tickets and their documents, the most recently used last.
+type Entries = Vec<(TicketId, Arc<TicketDocuments>)>;
+
 /// Checked documents by ticket; the least recently used go first. Clones share them.
 ///
 /// What is remembered never becomes wrong: a stored ticket's documents don't change.
 #[derive(Debug, Clone, Default)]
 pub struct DocumentsCache {
-    /// The most recently used last.
-    entries: Arc<Mutex<Vec<(TicketId, Arc<TicketDocuments>)>>>,
+    entries: Arc<Mutex<Entries>>,
 }
 
 impl DocumentsCache {
@@ -70,7 +72,7 @@ impl DocumentsCache {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(TicketId, Arc<TicketDocuments>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

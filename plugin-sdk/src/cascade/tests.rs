@@ -64,7 +64,8 @@ fn the_documents_name_every_artifact_and_make_the_id_files_anew() {
 fn documents_that_were_tampered_with_are_refused() {
     type Tamper = fn(&mut Ticket);
     let other = || TicketFixture::new("2", 200_001, 2).ticket;
-    let table: [(&str, Tamper, fn(&DocumentsError) -> bool); 6] = [
+    type Row = (&'static str, Tamper, fn(&DocumentsError) -> bool);
+    let table: [Row; 6] = [
         // The creator signed something else.
         (
             "signature",

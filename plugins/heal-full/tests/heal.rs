@@ -1,4 +1,5 @@
 //! Whatever is missing, everything is staged, byte for byte.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::HealOp;

@@ -1,4 +1,5 @@
 //! A ticket is damaged in a network in memory, and healed: what is staged is what was lacking, byte for byte.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::HealOp;

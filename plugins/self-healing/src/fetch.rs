@@ -4,7 +4,7 @@
 
 use crate::node::{Node, PROBE_TIMEOUT};
 use lampkeeper_plugin_sdk::api::chain::{HealOp, PortState, SupernodeState};
-use lampkeeper_plugin_sdk::api::transport::{CallError, MessageStream, Peer};
+use lampkeeper_plugin_sdk::api::transport::{CallError, MessageStream, Peer, StatusCode};
 use lampkeeper_plugin_sdk::cascade::DataHasher;
 use lampkeeper_proto::methods::SERVE_RECONSTRUCTED_ARTEFACTS;
 use lampkeeper_proto::supernode::{ServeReconstructedArtefactsRequest, ServeReconstructedArtefactsResponse};
@@ -31,6 +31,9 @@ pub(crate) enum FetchFailure {
     Healers(String),
     /// The healer could not be reached: its fault only if this node reaches others.
     Unreachable(String),
+    /// The healer refuses in a way that an honest one may for a while, because it does not see the chain as we do
+    /// (wire 5.9 answers NotFound for that): its fault only if it goes on.
+    Refused(String),
     /// Our own fault or the chain's: nothing may be said about the healer.
     Ours(String),
 }
@@ -44,6 +47,14 @@ impl FetchFailure {
             CallError::Unreachable { .. } | CallError::TimedOut { .. } => {
                 Self::Unreachable(error.to_string())
             }
+            CallError::Refused { status, .. } => match status.code {
+                // It is busy: it may be asked again, and if it always is, the operation expires.
+                StatusCode::ResourceExhausted => Self::Ours(error.to_string()),
+                StatusCode::NotFound | StatusCode::FailedPrecondition | StatusCode::Unavailable => {
+                    Self::Refused(error.to_string())
+                }
+                _ => Self::Healers(error.to_string()),
+            },
             _ => Self::Healers(error.to_string()),
         }
     }
@@ -188,7 +199,7 @@ async fn receive(stream: &mut dyn MessageStream, size: PossibleSize) -> Result<F
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lampkeeper_plugin_sdk::api::transport::{Status, StatusCode};
+    use lampkeeper_plugin_sdk::api::transport::Status;
     use lampkeeper_plugin_sdk::async_trait;
     use lampkeeper_plugin_sdk::testkit::VirtualScheduler;
 
@@ -209,7 +220,8 @@ mod tests {
     fn a_file_counts_only_if_it_arrives_whole() {
         let broken = || Err(Status::new(StatusCode::Unavailable, "gone"));
         // Messages; the length that was taken, or part of the reason why not.
-        let table: Vec<(Vec<Result<Vec<u8>, Status>>, Result<u64, &str>)> = vec![
+        type Row = (Vec<Result<Vec<u8>, Status>>, Result<u64, &'static str>);
+        let table: Vec<Row> = vec![
             (vec![message(b"hello", 5, true)], Ok(5)),
             (vec![message(b"he", 5, false), message(b"llo", 0, true)], Ok(5)),
             (vec![message(b"hello", 5, false), message(b"", 0, true)], Ok(5)),

@@ -85,13 +85,18 @@ impl Node {
     }
 
     /// Remembers a failure: the next attempt waits twice as long each time.
-    pub(crate) fn note_failure(&self, heal_op_id: u64) -> u32 {
+    pub(crate) fn note_failure(&self, heal_op_id: u64) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, not_before) = failures.entry(heal_op_id).or_default();
         let intervals = 1_u32.checked_shl(*count).unwrap_or(u32::MAX).min(BACKOFF_INTERVALS_MAX);
         *count = count.saturating_add(1);
         *not_before = self.scheduler.now().plus(self.config.poll_interval().saturating_mul(intervals));
-        *count
+    }
+
+    /// How often the operation has failed lately.
+    pub(crate) fn failure_count(&self, heal_op_id: u64) -> u32 {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(&heal_op_id).map_or(0, |(count, _)| *count)
     }
 
     /// Forgets the failures of an operation.

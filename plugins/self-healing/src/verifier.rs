@@ -18,6 +18,9 @@ use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_plugin_sdk::protocol::heal::NegativeReason;
 use std::pin::pin;
 
+/// Looks at which a healer has to refuse, each with all its attempts, before that becomes a no.
+const REFUSALS_BEFORE_NO: u32 = 3;
+
 /// A vote that is about to be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Vote {
@@ -118,6 +121,12 @@ impl Node {
                     return Some(Vote::fetch_failed(&reason));
                 }
                 no_vote(&format!("{reason}; this node reaches nobody else either"))
+            }
+            Some(Either::Right((Err(FetchFailure::Refused(reason)), _))) => {
+                if self.failure_count(heal_op_id) + 1 >= REFUSALS_BEFORE_NO {
+                    return Some(Vote::fetch_failed(&reason));
+                }
+                no_vote(&reason)
             }
             Some(Either::Right((Err(FetchFailure::Ours(reason)), _))) => no_vote(&reason),
             Some(Either::Left(_)) => None,

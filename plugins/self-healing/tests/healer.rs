@@ -1,4 +1,5 @@
 //! The healer's side from the scheduled operation to the published artifact, and what errors and restarts do to it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod support;
 

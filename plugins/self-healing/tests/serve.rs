@@ -1,4 +1,5 @@
 //! The healer's answers to verifiers: every status code of wire 5.9, and the file.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The verifier's side: what it votes on what it is given, and what is no vote at all.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 mod support;
 
@@ -53,7 +54,8 @@ fn votes(
         )
         .always();
     let bench = Bench::new(chain, fixture, answers, others);
-    bench.look(3);
+    // A refusal becomes a no when it is met the third time: at the first, third and sixth look.
+    bench.look(7);
     let is_vote = |message| match message {
         ChainMessage::HealVerification(vote) => Some(vote),
         _ => None,
@@ -78,7 +80,8 @@ fn a_vote_is_what_was_observed() {
     let lie = hash_of(&wrong);
     let (yes, no) = (Some((true, claimed.clone())), Some((false, fetch_failed)));
     // What; the claim; the healer's answers; whether others are reachable; the vote.
-    let table: Vec<(&str, &str, Vec<Answer>, PortState, Option<(bool, String)>)> = vec![
+    type Row<'a> = (&'a str, &'a str, Vec<Answer>, PortState, Option<(bool, String)>);
+    let table: Vec<Row<'_>> = vec![
         ("the file", &claimed, vec![stream(&right)], PortState::Open, yes.clone()),
         (
             "the file, at the second attempt",
@@ -99,7 +102,17 @@ fn a_vote_is_what_was_observed() {
         ),
         ("a truncated stream", &claimed, vec![truncated], PortState::Open, no.clone()),
         ("another length", &claimed, vec![stream(b"short")], PortState::Open, no.clone()),
-        ("a refusal", &claimed, vec![refused(StatusCode::NotFound)], PortState::Open, no.clone()),
+        ("a refusal that lasts", &claimed, vec![refused(StatusCode::NotFound)], PortState::Open, no.clone()),
+        (
+            "a refusal that does not last",
+            &claimed,
+            // All three attempts of the first look.
+            vec![refused(StatusCode::FailedPrecondition); 3].into_iter().chain([stream(&right)]).collect(),
+            PortState::Open,
+            Some((true, claimed.clone())),
+        ),
+        ("a denial", &claimed, vec![refused(StatusCode::PermissionDenied)], PortState::Open, no.clone()),
+        ("a busy healer", &claimed, vec![refused(StatusCode::ResourceExhausted)], PortState::Open, None),
         ("silence", &claimed, vec![unreachable()], PortState::Open, no),
         // Ours: no vote.
         ("silence, and nobody else answers", &claimed, vec![unreachable()], PortState::Unknown, None),

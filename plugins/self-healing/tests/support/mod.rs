@@ -1,5 +1,6 @@
 //! A node with the service in it: a scripted chain, everything else in memory.
 #![allow(dead_code, reason = "every test file uses another part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::{
