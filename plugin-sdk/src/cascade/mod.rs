@@ -1,9 +1,9 @@
 //! What heal strategies, challengers, downloads and uploads have in common about a ticket's file.
 //!
 //! Owns loading and checking a ticket's documents ([`TicketDocuments`]), gathering symbols ([`collect`]), getting the
-//! file back ([`reconstruct`]), making artifacts anew ([`regenerate`]) what heal strategies do alike ([`HealWorkbench`]), and storing a new file
-//! ([`store_file`]). The
-//! formats and the erasure code are the protocol's; which bytes are where is the artifact network's business.
+//! file back ([`Reconstructor`]), making symbols anew ([`encode_symbols`] and its like), what heal strategies do alike
+//! ([`HealWorkbench`]), and storing a new file ([`store_file`]). The formats and the erasure code are the protocol's;
+//! which bytes are where is the artifact network's business.
 //!
 //! Everything here works through seams only. Memory is bounded by named limits, except that recovering lost source
 //! symbols and making repair symbols hold the file once.
