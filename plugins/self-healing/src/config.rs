@@ -123,3 +123,44 @@ impl Config {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_stand_for_the_defaults_and_limits_are_kept() {
+        let zeros = Config {
+            poll_interval_ms: 0,
+            max_concurrent_reconstructs: 0,
+            max_concurrent_verifications: 0,
+            max_concurrent_publishes: 0,
+            max_concurrent_serves: 0,
+            verifier_fetch_timeout_ms: 0,
+            verifier_fetch_attempts: 0,
+            verifier_backoff_base_ms: 0,
+            audit_query_timeout_ms: 0,
+        };
+        assert_eq!(zeros.checked("self-healing"), Ok(Config::default()));
+        let refused = [
+            ("poll_interval_ms", Config { poll_interval_ms: 49, ..Config::default() }),
+            ("verifier_fetch_attempts", Config { verifier_fetch_attempts: 17, ..Config::default() }),
+            ("max_concurrent_serves", Config { max_concurrent_serves: 65, ..Config::default() }),
+        ];
+        for (key, config) in refused {
+            let error = config.checked("self-healing");
+            assert!(
+                matches!(&error, Err(PluginError::InvalidConfig { key: named, .. }) if named == key),
+                "{key}: {error:?}"
+            );
+        }
+        assert!(Config { poll_interval_ms: 50, ..Config::default() }.checked("self-healing").is_ok());
+    }
+
+    #[test]
+    fn waits_double() {
+        let config = Config::default();
+        let seconds: Vec<u64> = (0..3).map(|attempt| config.backoff_after(attempt).as_secs()).collect();
+        assert_eq!(seconds, [2, 4, 8]);
+    }
+}
