@@ -1,0 +1,229 @@
+//! The command line: what can be asked, in the words that `--help` prints.
+//!
+//! Owns the arguments and their checking. What the commands do is in `commands` and `devnet`.
+
+use crate::devnet::damage::Damage;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The exit codes, which are the same for every command. 2 is the argument parser's: the command line is wrong.
+pub mod exit {
+    /// It was done.
+    pub const OK: u8 = 0;
+    /// It was tried and failed, or something was found wrong.
+    pub const FAILED: u8 = 1;
+    /// The manifest or another input is wrong; nothing was started.
+    pub const INVALID_INPUT: u8 = 3;
+    /// Nothing answers at the control socket.
+    pub const NOT_RUNNING: u8 = 4;
+    /// Stopped by Ctrl-C or a signal before it was done.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// A node for storage-truth networks: it challenges its peers, heals files and rechecks disputed verdicts.
+#[derive(Debug, Parser)]
+#[command(name = "lampkeeper", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 tried and failed, or something was found wrong; 2 wrong command line; \
+    3 wrong manifest or input, nothing was started; 4 nothing is running there; 130 interrupted."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole network in this process: store a file, damage it, watch it being found and healed.
+    Devnet(Box<DevnetArgs>),
+    /// Run a node.
+    Run(ManifestArgs),
+    /// Check a manifest without starting anything; every problem is listed.
+    Check(ManifestArgs),
+    /// What plugins there are, and what each of them takes.
+    #[command(subcommand)]
+    Plugins(PluginsCommand),
+    /// About manifests.
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
+    /// The file with a node's key.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Known answers of the protocol.
+    #[command(subcommand)]
+    Vectors(VectorsCommand),
+    /// How a running node, or a kept devnet, is doing.
+    Status(ControlArgs),
+    /// Store a file in the network; prints its ticket.
+    Store {
+        /// The file.
+        file: PathBuf,
+        /// Where the node runs.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// Fetch a file from the network and compare it with its ticket.
+    Fetch {
+        /// The ticket.
+        ticket: String,
+        /// Where to write it; the ticket's file name in this directory if absent. Nothing is overwritten.
+        #[arg(long, short, value_name = "PATH")]
+        output: Option<PathBuf>,
+        /// Where the node runs.
+        #[command(flatten)]
+        control: ControlArgs,
+    },
+    /// List the tickets that the node knows.
+    Tickets(ControlArgs),
+    /// Stop a running node or a kept devnet, and wait until it has.
+    Stop(ControlArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which manifest.
+#[derive(Debug, Args)]
+pub struct ManifestArgs {
+    /// The manifest, a TOML file.
+    #[arg(long, short, value_name = "PATH", default_value = "node.toml")]
+    pub manifest: PathBuf,
+}
+
+/// Where a running node is.
+#[derive(Debug, Clone, Args)]
+pub struct ControlArgs {
+    /// The data directory of the running node or devnet; its control socket is in it.
+    #[arg(long, value_name = "DIR", default_value = "devnet")]
+    pub data_dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// About plugins.
+#[derive(Debug, Subcommand)]
+pub enum PluginsCommand {
+    /// One line for each plugin of this build.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a plugin provides and needs, and its configuration with types, defaults and meaning.
+    Show {
+        /// The plugin's id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// About manifests.
+#[derive(Debug, Subcommand)]
+pub enum ManifestCommand {
+    /// Print the JSON Schema of manifests, for editors.
+    Schema,
+}
+
+/// Key files.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a new key and print its account; an existing file is never overwritten.
+    Create {
+        /// The file to make; only its owner will be able to read it.
+        file: PathBuf,
+    },
+    /// Print the account of a key.
+    Show {
+        /// The key file.
+        file: PathBuf,
+    },
+}
+
+/// Known answers.
+#[derive(Debug, Subcommand)]
+pub enum VectorsCommand {
+    /// Check every vector file of a folder against this implementation.
+    Check {
+        /// The folder with the `.json` files.
+        dir: PathBuf,
+    },
+}
+
+/// Which heal strategy the nodes use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// Heal what is missing and nothing else.
+    Minimal,
+    /// Encode the whole file again, for comparison.
+    Full,
+}
+
+impl Strategy {
+    /// The plugin behind it.
+    #[must_use]
+    pub const fn plugin_id(self) -> &'static str {
+        match self {
+            Self::Minimal => "heal-minimal",
+            Self::Full => "heal-full",
+        }
+    }
+}
+
+/// The options of a local network.
+#[derive(Debug, Clone, Args)]
+pub struct DevnetArgs {
+    /// How many nodes.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(3..=50))]
+    pub nodes: u16,
+    /// The file to store, 1 byte to 1 GiB; one of 10 MB is generated if absent.
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// What to damage, once or several times:
+    /// `symbols=N@NODES` deletes N symbols, `corrupt=N@NODES` flips bytes in N symbols, `index=N@NODES` and
+    /// `layout=N@NODES` delete id files, `wipe@NODE` deletes everything a node holds, `down@NODE` takes a node down.
+    /// NODES is a list such as `n2,n4`. `none` damages nothing.
+    #[arg(long, value_name = "KIND", default_value = "symbols=3@n4", verbatim_doc_comment)]
+    pub damage: Vec<Damage>,
+    /// How the nodes heal.
+    #[arg(long, value_enum, default_value_t = Strategy::Minimal)]
+    pub strategy: Strategy,
+    /// Length of an epoch in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    pub epoch_seconds: u32,
+    /// Seed of everything that is drawn: keys, the generated file, what is damaged.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// Where the network keeps its data. It must not exist, be empty, or hold an earlier devnet, which is replaced.
+    #[arg(long, value_name = "DIR", default_value = "devnet")]
+    pub data_dir: PathBuf,
+    /// Go on running afterwards, for `status`, `store`, `fetch`, `tickets` and `stop`.
+    #[arg(long)]
+    pub keep: bool,
+    /// Give up when the file is not healed after this many epochs.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(2..=10_000))]
+    pub epochs_max: u64,
+    /// Print one JSON event a line instead of a story.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the nodes' logs too, with this filter (such as `info` or `lampkeeper=debug`); they go to standard error.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

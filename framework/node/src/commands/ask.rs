@@ -1,0 +1,149 @@
+//! `status`, `store`, `fetch`, `tickets` and `stop`: asking a running node over its control socket.
+//!
+//! Owns how answers are printed. What they mean is the node's (`control`, `operations`).
+
+use crate::cli::{ControlArgs, exit};
+use crate::control::{ControlError, Request, ask};
+use crate::output::{self, Failure, Outcome};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+async fn asked(control: &ControlArgs, request: &Request) -> Result<Value, Failure> {
+    ask(&control.data_dir, request, output::remark).await.map_err(|error| match error {
+        ControlError::NotRunning(_) => Failure { message: error.to_string(), code: exit::NOT_RUNNING },
+        _ => Failure::failed(error),
+    })
+}
+
+/// How a node, or every node of a devnet, is doing.
+pub async fn status(control: &ControlArgs) -> Outcome {
+    let answer = asked(control, &Request::Status).await?;
+    if control.json {
+        output::json(&answer);
+        return Ok(());
+    }
+    let chain = &answer["chain"];
+    output::line(format!(
+        "chain    {} · height {} · epoch {}",
+        text(&chain["chain_id"]),
+        chain["height"],
+        chain["epoch_id"]
+    ));
+    for node in answer["nodes"].as_array().into_iter().flatten() {
+        print_node(node);
+    }
+    Ok(())
+}
+
+fn print_node(node: &Value) {
+    output::line(format!(
+        "{:<8} {} · {} · {} · {}",
+        text(&node["name"]),
+        text(&node["phase"]),
+        health(&node["health"]),
+        text(&node["state"]),
+        text(&node["account"])
+    ));
+    for plugin in node["plugins"].as_array().into_iter().flatten() {
+        for service in plugin["services"].as_array().into_iter().flatten() {
+            output::line(format!(
+                "           {:<20} {} · restarts {}",
+                text(&service["name"]),
+                health(&service["health"]),
+                service["restarts"]
+            ));
+        }
+    }
+}
+
+fn health(value: &Value) -> String {
+    match value {
+        Value::String(word) => word.clone(),
+        Value::Object(fields) => {
+            let parts: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| match value {
+                    Value::String(value) if name == "status" || name == "health" => value.clone(),
+                    Value::Object(inner) => {
+                        format!("{name}: {}", inner.get("reason").map(text).unwrap_or_default())
+                    }
+                    other => text(other),
+                })
+                .collect();
+            parts.join(": ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The tickets that the chain knows.
+pub async fn tickets(control: &ControlArgs) -> Outcome {
+    let answer = asked(control, &Request::Tickets).await?;
+    if control.json {
+        output::json(&answer);
+        return Ok(());
+    }
+    let tickets = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    if tickets.is_empty() {
+        output::line("there are no tickets yet: store a file with `lampkeeper store FILE`");
+    }
+    for ticket in tickets {
+        output::line(format!(
+            "{:<8} {:<10} {:>9} KiB  deterioration {:<4} {}",
+            text(&ticket["ticket_id"]),
+            text(&ticket["state"]),
+            ticket["file_size_kbs"],
+            ticket["deterioration"],
+            text(&ticket["file_name"])
+        ));
+    }
+    Ok(())
+}
+
+/// Stores a file.
+pub async fn store(file: &Path, control: &ControlArgs) -> Outcome {
+    let path = absolute(file)?;
+    let answer = asked(control, &Request::Store { path }).await?;
+    if control.json {
+        output::json(&answer);
+    } else {
+        output::line(format!("ticket {}", text(&answer["ticket_id"])));
+    }
+    Ok(())
+}
+
+/// Fetches a file.
+pub async fn fetch(ticket: &str, output_path: Option<&Path>, control: &ControlArgs) -> Outcome {
+    let target = absolute(output_path.unwrap_or(Path::new(".")))?;
+    let request = Request::Fetch { ticket_id: ticket.to_owned(), output: target };
+    let answer = asked(control, &request).await?;
+    if control.json {
+        output::json(&answer);
+    } else {
+        output::line(format!(
+            "{} · {} bytes · BLAKE3 equals the ticket's data hash",
+            text(&answer["path"]),
+            answer["len_bytes"]
+        ));
+    }
+    Ok(())
+}
+
+/// Stops whatever runs there.
+pub async fn stop(control: &ControlArgs) -> Outcome {
+    let answer = asked(control, &Request::Stop).await?;
+    if control.json {
+        output::json(&answer);
+    } else {
+        output::line(text(&answer["stopped"]));
+    }
+    Ok(())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}

@@ -1,1 +1,0 @@
-//! The Lampkeeper node: command line, node and local network.
