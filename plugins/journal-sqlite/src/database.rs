@@ -1,29 +1,21 @@
 //! The SQLite file: opening it, upgrading it, refusing what is not ours.
 //!
-//! Owns everything that is particular to SQLite. The statements are `queries`' business. Everything here blocks.
+//! Owns everything that is particular to SQLite. The statements and the steps of an upgrade are shared with other
+//! databases, in `lampkeeper-migrations`. Everything here blocks.
 //!
 //! A file that exists is first looked at through a read-only connection, so that a damaged one, or one of a newer
 //! version, is left as it is for whoever has to deal with it.
 
-use crate::schema::journal_info;
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
-use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use diesel::sqlite::Sqlite;
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
-use std::collections::BTreeSet;
+use lampkeeper_migrations::sqlite::{Connection, NewerStep, Session, THIS_VERSION, newer_step, upgrade};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The steps from an empty file to the tables of this version.
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
-/// Under which name the version that last changed the tables is remembered.
-const WRITTEN_BY: &str = "written_by";
-const THIS_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What every SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Only the node's user reads and writes its files. SQLite gives its other files the same mode.
@@ -39,18 +31,23 @@ const PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;";
 
-/// The connection that all statements use.
-pub(crate) type Connection = SqliteConnection;
+/// The open file. SQLite does not lose it, so there is nothing to make anew.
+pub(crate) struct SqliteSession {
+    connection: Connection,
+}
 
-/// Runs statements of which some write, all or none.
-///
-/// It takes the write lock at once: a transaction that only wants to write after it has read fails without waiting when
-/// another process has written in between.
-pub(crate) fn write_transaction<T, E: From<diesel::result::Error>>(
-    connection: &mut Connection,
-    statements: impl FnOnce(&mut Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    connection.immediate_transaction(statements)
+impl Session for SqliteSession {
+    fn connection(&mut self) -> Result<&mut Connection, String> {
+        Ok(&mut self.connection)
+    }
+
+    fn after_failure(&mut self) {}
+
+    /// Moves everything from the write-ahead log into the file.
+    fn close(mut self: Box<Self>) -> Result<(), String> {
+        let moved = self.connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        moved.map_err(|error| error.to_string())
+    }
 }
 
 /// Why a journal can't be opened.
@@ -103,7 +100,7 @@ pub enum OpenJournalError {
 }
 
 /// Opens a journal, making or upgrading its tables.
-pub(crate) fn open(path: &Path) -> Result<Connection, OpenJournalError> {
+pub(crate) fn open(path: &Path) -> Result<SqliteSession, OpenJournalError> {
     let failed = |attempted: &'static str| {
         move |error: &dyn std::fmt::Display| OpenJournalError::Io {
             path: path.to_owned(),
@@ -126,12 +123,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenJournalError> {
         return Err(failed("setting it up")(&reason));
     }
     upgrade(&mut connection).map_err(|error| failed("upgrading it")(&error))?;
-    Ok(connection)
-}
-
-/// Moves everything from the write-ahead log into the file, and closes it.
-pub(crate) fn close(mut connection: Connection) -> Result<(), diesel::result::Error> {
-    connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    Ok(SqliteSession { connection })
 }
 
 /// The length of the file, which is made if it is not there.
@@ -186,12 +178,6 @@ struct TableCount {
     tables: i64,
 }
 
-#[derive(QueryableByName)]
-struct AppliedMigration {
-    #[diesel(sql_type = Text)]
-    version: String,
-}
-
 /// Refuses a file that is damaged, of something else, or of a newer version, without changing it.
 fn inspect(path: &Path) -> Result<(), OpenJournalError> {
     let io = |error: &dyn std::fmt::Display| OpenJournalError::Io {
@@ -234,50 +220,25 @@ fn inspect_tables(path: &Path, connection: &mut Connection) -> Result<(), OpenJo
     if count("AND name IN ('__diesel_schema_migrations', 'journal_info')")? != 2 {
         return Err(OpenJournalError::NotAJournal { path: path.to_owned() });
     }
-    let applied: Vec<AppliedMigration> =
-        diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version")
-            .load(connection)
-            .map_err(|error| io(&error))?;
-    let known = known_migrations().map_err(|error| io(&error))?;
-    let Some(unknown) = applied.into_iter().find(|migration| !known.contains(&migration.version)) else {
-        return Ok(());
-    };
-    let written_by = journal_info::table.find(WRITTEN_BY).select(journal_info::value);
-    Err(OpenJournalError::Newer {
-        path: path.to_owned(),
-        unknown: unknown.version,
-        written_by: written_by.first(connection).optional().map_err(|error| io(&error))?,
-    })
-}
-
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-fn known_migrations() -> Result<BTreeSet<String>, AnyError> {
-    let migrations: Vec<Box<dyn Migration<Sqlite>>> = MIGRATIONS.migrations()?;
-    Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
-}
-
-/// Takes all missing steps, all or none, so that a crash leaves the old version's tables.
-fn upgrade(connection: &mut Connection) -> Result<(), AnyError> {
-    write_transaction(connection, |connection| {
-        if connection.run_pending_migrations(MIGRATIONS)?.is_empty() {
-            return Ok(());
+    match newer_step(connection).map_err(|error| io(&error))? {
+        None => Ok(()),
+        Some(NewerStep { step: unknown, written_by }) => {
+            Err(OpenJournalError::Newer { path: path.to_owned(), unknown, written_by })
         }
-        let written_by = (journal_info::name.eq(WRITTEN_BY), journal_info::value.eq(THIS_VERSION));
-        diesel::replace_into(journal_info::table).values(written_by).execute(connection)?;
-        Ok(())
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use diesel_migrations::MigrationHarness;
+    use lampkeeper_migrations::sqlite::MIGRATIONS;
 
     /// The SQLite that answers is the one that was built with the node, not the system's.
     #[test]
     fn pragmas_hold() {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = open(&dir.path().join("a%20? #journal.db")).unwrap();
+        let mut connection = open(&dir.path().join("a%20? #journal.db")).unwrap().connection;
         // PRAGMA, and the value that durability rests on; FULL is 2.
         for (pragma, expected) in [("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10_000)] {
             let column = if pragma == "busy_timeout" { "timeout" } else { pragma };
@@ -293,7 +254,7 @@ mod tests {
     #[test]
     fn migrations_go_back_and_forth() {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = open(&dir.path().join("journal.db")).unwrap();
+        let mut connection = open(&dir.path().join("journal.db")).unwrap().connection;
         assert_eq!(connection.revert_all_migrations(MIGRATIONS).unwrap().len(), 2);
         let tables = "SELECT COUNT(*) AS tables FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' \
                       AND tbl_name <> '__diesel_schema_migrations'";

@@ -1,27 +1,21 @@
 //! The journal of durable decisions in an embedded SQLite database.
 //!
-//! Owns the plugin `journal-sqlite`: diesel's models and queries, the steps that upgrade an older file, and the pragmas
-//! by which a returned call survives a power loss. What the rows mean is the services' business.
-//!
-//! `schema`, `rows` and `queries` know no particular database; all that is SQLite's is in `database`.
+//! Owns the plugin `journal-sqlite`: the file, what is refused as one, and the pragmas by which a returned call survives
+//! a power loss. The tables and the statements are those of `lampkeeper-migrations`, which journals in other databases
+//! share. What the rows mean is the services' business.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "this crate owns the file behind the journal seam")]
 
 mod database;
-mod journal;
-mod queries;
-mod rows;
-mod schema;
 
 pub use database::OpenJournalError;
-pub use journal::SqliteJournal;
+pub use lampkeeper_migrations::sqlite::DieselJournal as SqliteJournal;
 
 use lampkeeper_plugin_sdk::api::BoxFuture;
 use lampkeeper_plugin_sdk::api::plugin::Close;
+use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, blocking};
 use lampkeeper_plugin_sdk::prelude::*;
-// Nothing calls it; it is linked so that diesel uses the SQLite that is compiled with the node.
-use libsqlite3_sys as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What an operator may set.
@@ -39,10 +33,28 @@ impl Default for Config {
     }
 }
 
+/// Opens the journal in the file `path`, creating it if it is not there, upgrading it if it is of an older version.
+///
+/// # Errors
+/// If the file is damaged, of something else or of a newer version, or can't be written.
+pub async fn open(scheduler: Arc<dyn Scheduler>, path: &Path) -> Result<SqliteJournal, OpenJournalError> {
+    let own_path = path.to_owned();
+    let opened = blocking(&*scheduler, "journal-open", move || database::open(&own_path)).await;
+    let session = opened.unwrap_or_else(|failure| {
+        Err(OpenJournalError::Io {
+            path: path.to_owned(),
+            attempted: "opening it".to_owned(),
+            reason: failure.to_string(),
+        })
+    })?;
+    Ok(SqliteJournal::new(scheduler, session))
+}
+
 async fn construct(context: PluginContext, config: Config) -> Result<Provided, PluginError> {
     let path = context.node.data_dir.join(&config.file);
-    let journal = SqliteJournal::open(context.scheduler()?, &path).await.map_err(|error| {
-        PluginError::CannotStart { plugin_id: context.plugin_id.clone(), reason: error.to_string() }
+    let journal = open(context.scheduler()?, &path).await.map_err(|error| PluginError::CannotStart {
+        plugin_id: context.plugin_id.clone(),
+        reason: error.to_string(),
     })?;
     let journal = Arc::new(journal);
     Ok(Provided {

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 async fn open(scheduler: &VirtualScheduler, path: &Path) -> Result<SqliteJournal, OpenJournalError> {
-    SqliteJournal::open(scheduler.handle(), path).await
+    lampkeeper_journal_sqlite::open(scheduler.handle(), path).await
 }
 
 /// Runs statements on a file as somebody else would.

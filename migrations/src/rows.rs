@@ -1,7 +1,7 @@
 //! The rows of the tables, and the way between them and the types of the seam.
 //!
-//! Owns the translation and its refusals: a number that the database can't hold, a word or number in a row that this
-//! version does not know. Nothing here is particular to one database.
+//! Owns the translation and its refusals: a number or text that a database can't hold, a word or number in a row that
+//! this version does not know. Nothing here is particular to one database, and what one can't hold is refused for all.
 
 use crate::schema::{
     heal_claims_submitted, heal_verifications_submitted, proof_rows, recheck_attempt_failures,
@@ -45,6 +45,19 @@ pub(crate) fn from_number<T: TryFrom<i64>>(name: &str, value: i64) -> Result<T, 
     T::try_from(value).map_err(|_| format!("{value} is not a {name}"))
 }
 
+/// A text that names something. PostgreSQL has no NUL in texts.
+pub(crate) fn to_text(name: &str, value: &str) -> Result<String, Misfit> {
+    if value.contains('\0') {
+        return Err(format!("the {name} {value:?} has a NUL character, which no journal can hold"));
+    }
+    Ok(value.to_owned())
+}
+
+/// A text for people, of which a part may come from a peer: a peer must not be able to have a row refused.
+fn to_remark(value: &str) -> String {
+    value.replace('\0', "\u{FFFD}")
+}
+
 fn word_of<T>(name: &str, number: i32, from_number: fn(i32) -> Option<T>) -> Result<T, Misfit> {
     from_number(number).ok_or_else(|| format!("{number} is not a {name}"))
 }
@@ -64,8 +77,8 @@ impl ClaimRow {
     pub(crate) fn of(claim: &HealClaim) -> Result<Self, Misfit> {
         Ok(Self {
             heal_op_id: to_number("heal operation", claim.heal_op_id)?,
-            ticket_id: claim.ticket_id.clone(),
-            manifest_hash: claim.manifest_hash.clone(),
+            ticket_id: to_text("ticket", &claim.ticket_id)?,
+            manifest_hash: to_text("manifest hash", &claim.manifest_hash)?,
             status: status_word(claim.status).to_owned(),
             recorded_at_s: claim.recorded_at_s,
         })
@@ -98,9 +111,9 @@ impl VerificationRow {
     pub(crate) fn of(verification: &HealVerification) -> Result<Self, Misfit> {
         Ok(Self {
             heal_op_id: to_number("heal operation", verification.heal_op_id)?,
-            verifier_account: verification.verifier_account.clone(),
+            verifier_account: to_text("verifier", &verification.verifier_account)?,
             verified: verification.verified,
-            verification_hash: verification.verification_hash.clone(),
+            verification_hash: to_text("verification hash", &verification.verification_hash)?,
             status: status_word(verification.status).to_owned(),
             recorded_at_s: verification.recorded_at_s,
         })
@@ -138,10 +151,13 @@ impl RecheckRow {
         check_recheck_key(submission.epoch_id, &submission.ticket_id)?;
         Ok(Self {
             epoch_id: to_number("epoch", submission.epoch_id)?,
-            ticket_id: submission.ticket_id.clone(),
-            target_account: submission.target_account.clone(),
-            challenged_transcript_hash: submission.challenged_transcript_hash.clone(),
-            recheck_transcript_hash: submission.recheck_transcript_hash.clone(),
+            ticket_id: to_text("ticket", &submission.ticket_id)?,
+            target_account: to_text("target", &submission.target_account)?,
+            challenged_transcript_hash: to_text(
+                "challenged transcript hash",
+                &submission.challenged_transcript_hash,
+            )?,
+            recheck_transcript_hash: to_text("recheck transcript hash", &submission.recheck_transcript_hash)?,
             result_class: submission.result_class.number(),
             status: status_word(submission.status).to_owned(),
             recorded_at_s: submission.recorded_at_s,
@@ -187,10 +203,10 @@ impl FailuresRow {
     pub(crate) fn first_of(failures: &RecheckFailures) -> Result<Self, Misfit> {
         Ok(Self {
             epoch_id: to_number("epoch", failures.epoch_id)?,
-            ticket_id: failures.ticket_id.clone(),
-            target_account: failures.target_account.clone(),
+            ticket_id: to_text("ticket", &failures.ticket_id)?,
+            target_account: to_text("target", &failures.target_account)?,
             attempts: 1,
-            last_error: failures.last_error.clone(),
+            last_error: to_remark(&failures.last_error),
             expires_at_s: failures.expires_at_s,
         })
     }
@@ -242,19 +258,19 @@ impl NewProofRow {
         let signatures = serde_json::to_string(&row.observer_attestation_signatures);
         Ok(Self {
             epoch_id: to_number("epoch", epoch_id)?,
-            target_account: row.target_supernode_account.clone(),
-            challenger_account: row.challenger_supernode_account.clone(),
-            ticket_id: row.ticket_id.clone(),
+            target_account: to_text("target", &row.target_supernode_account)?,
+            challenger_account: to_text("challenger", &row.challenger_supernode_account)?,
+            ticket_id: to_text("ticket", &row.ticket_id)?,
             bucket_type: row.bucket_type.number(),
             artifact_class: row.artifact_class.number(),
             artifact_ordinal: row.artifact_ordinal.into(),
-            artifact_key: row.artifact_key.clone(),
+            artifact_key: to_text("artifact key", &row.artifact_key)?,
             result_class: row.result_class.number(),
-            transcript_hash: row.transcript_hash.clone(),
-            details: row.details.clone(),
+            transcript_hash: to_text("transcript hash", &row.transcript_hash)?,
+            details: to_remark(&row.details),
             artifact_count: row.artifact_count.into(),
-            derivation_input_hash: row.derivation_input_hash.clone(),
-            challenger_signature: row.challenger_signature.clone(),
+            derivation_input_hash: to_text("derivation input hash", &row.derivation_input_hash)?,
+            challenger_signature: to_text("challenger signature", &row.challenger_signature)?,
             observer_attestation_signatures: signatures.map_err(|error| error.to_string())?,
         })
     }

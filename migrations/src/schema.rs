@@ -1,4 +1,5 @@
-//! The tables as diesel sees them; `migrations/sqlite` makes them. Nothing here is particular to one database.
+//! The tables as diesel sees them; the steps in `sqlite/` and `postgres/` make them. Nothing here is particular to one
+//! database.
 
 diesel::table! {
     journal_info (name) {

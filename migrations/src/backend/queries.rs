@@ -1,13 +1,13 @@
 //! What the journal asks of its database.
 //!
 //! Owns the statements. They are written against [`Connection`] and [`write_transaction`] alone, and use nothing that
-//! only one database has, so that a journal in another database can be built from this file, `rows` and `schema` with
-//! its own `database`.
+//! only one database has.
 
-use crate::database::{Connection, write_transaction};
+use super::{Connection, write_transaction};
+use crate::error::QueryError;
 use crate::rows::{
     ClaimRow, FailuresRow, Misfit, NewProofRow, ProofRow, RecheckRow, VerificationRow, from_number,
-    status_word, to_number,
+    status_word, to_number, to_text,
 };
 use crate::schema::{
     heal_claims_submitted as claims_table, heal_verifications_submitted as verifications_table,
@@ -19,48 +19,12 @@ use diesel::upsert::excluded;
 use lampkeeper_plugin_sdk::api::EpochId;
 use lampkeeper_plugin_sdk::api::chain::StorageProofResult;
 use lampkeeper_plugin_sdk::api::journal::{
-    HealClaim, HealVerification, JournalError, PROOF_ROWS_PER_EPOCH_MAX, PendingProofRow, RecheckFailures,
+    HealClaim, HealVerification, PROOF_ROWS_PER_EPOCH_MAX, PendingProofRow, RecheckFailures,
     RecheckSubmission, Recorded, SubmissionStatus,
 };
 
-/// Rows in one INSERT; a statement has at most 32,766 parameters, and a row has 15.
+/// Rows in one INSERT; a row has 15 parameters, and a statement at most 32,766 (SQLite; PostgreSQL has 65,535).
 const ROWS_PER_INSERT: usize = 500;
-
-/// Why a query gave no answer.
-#[derive(Debug)]
-pub(crate) enum QueryError {
-    /// The database failed.
-    Database(diesel::result::Error),
-    /// What should be written can't be.
-    Invalid(Misfit),
-    /// What was read makes no sense.
-    Unreadable(Misfit),
-    /// An epoch has too many rows waiting.
-    TooManyRows(EpochId),
-}
-
-impl From<diesel::result::Error> for QueryError {
-    fn from(error: diesel::result::Error) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl QueryError {
-    /// The journal's error for a failed attempt.
-    pub(crate) fn of_attempt(self, attempted: String) -> JournalError {
-        match self {
-            Self::Database(diesel::result::Error::DeserializationError(error)) => {
-                JournalError::Corrupt { attempted, reason: error.to_string() }
-            }
-            Self::Database(error) => JournalError::Io { attempted, reason: error.to_string() },
-            Self::Invalid(reason) => JournalError::InvalidRow { attempted, reason },
-            Self::Unreadable(reason) => JournalError::Corrupt { attempted, reason },
-            Self::TooManyRows(epoch_id) => {
-                JournalError::TooManyRows { epoch_id, max: PROOF_ROWS_PER_EPOCH_MAX }
-            }
-        }
-    }
-}
 
 type Answer<T> = Result<T, QueryError>;
 
@@ -308,6 +272,7 @@ pub(crate) fn raise_epoch_marker(
     now_s: i64,
 ) -> Answer<()> {
     let epoch_id = number("epoch", epoch_id)?;
+    let name = &to_text("marker", name).map_err(QueryError::Invalid)?;
     let raised = (state_table::epoch_id.eq(epoch_id), state_table::updated_at_s.eq(now_s));
     write_transaction(connection, |connection| {
         let lower = state_table::table.find(name).filter(state_table::epoch_id.lt(epoch_id));

@@ -1,10 +1,10 @@
 //! The journal as a seam.
 //!
-//! Owns the way from async callers to the one connection. One writer at a time is all that SQLite allows, calls are
-//! short, and most of one is its sync; so readers share the connection with the writers.
+//! Owns the way from async callers to the one connection. One writer at a time is what a journal has, calls are short,
+//! and most of one is its sync; so readers share the connection with the writers.
 
-use crate::database::{self, Connection, OpenJournalError};
-use crate::queries::{self, QueryError};
+use super::{Connection, queries};
+use crate::error::QueryError;
 use lampkeeper_plugin_sdk::api::EpochId;
 use lampkeeper_plugin_sdk::api::chain::StorageProofResult;
 use lampkeeper_plugin_sdk::api::journal::{
@@ -13,50 +13,51 @@ use lampkeeper_plugin_sdk::api::journal::{
 };
 use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, blocking};
 use lampkeeper_plugin_sdk::async_trait;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A journal in one SQLite file.
-pub struct SqliteJournal {
-    scheduler: Arc<dyn Scheduler>,
-    /// `None` once the journal is closed.
-    connection: Arc<Mutex<Option<Connection>>>,
+/// What a plugin does about its connection: it makes it, makes it anew, and ends it. All of it may block.
+pub trait Session: Send + 'static {
+    /// The connection, made anew where it was lost.
+    ///
+    /// # Errors
+    /// Why there is none now, for people. The call that needed it fails, and may be repeated.
+    fn connection(&mut self) -> Result<&mut Connection, String>;
+
+    /// Told after the database has failed a statement: the moment to see whether the connection is still good.
+    fn after_failure(&mut self);
+
+    /// Ends the connection.
+    ///
+    /// # Errors
+    /// What could not be done, for people. What calls have returned is durable all the same.
+    fn close(self: Box<Self>) -> Result<(), String>;
 }
 
-impl SqliteJournal {
-    /// Opens the journal in `path`, creating it if it is not there, upgrading it if it is of an older version.
-    ///
-    /// # Errors
-    /// If the file is damaged, of something else or of a newer version, or can't be written.
-    pub async fn open(scheduler: Arc<dyn Scheduler>, path: &Path) -> Result<Self, OpenJournalError> {
-        let own_path = path.to_owned();
-        let opened = blocking(&*scheduler, "journal-open", move || database::open(&own_path)).await;
-        let connection = opened.unwrap_or_else(|failure| {
-            Err(OpenJournalError::Io {
-                path: path.to_owned(),
-                attempted: "opening it".to_owned(),
-                reason: failure.to_string(),
-            })
-        })?;
-        Ok(Self { scheduler, connection: Arc::new(Mutex::new(Some(connection))) })
+/// A journal behind one connection.
+pub struct DieselJournal {
+    scheduler: Arc<dyn Scheduler>,
+    /// `None` once the journal is closed.
+    session: Arc<Mutex<Option<Box<dyn Session>>>>,
+}
+
+impl DieselJournal {
+    /// The journal of an open session, whose tables are those of this version.
+    pub fn new(scheduler: Arc<dyn Scheduler>, session: impl Session) -> Self {
+        Self { scheduler, session: Arc::new(Mutex::new(Some(Box::new(session)))) }
     }
 
-    /// Moves everything into the one file and closes it; calls fail from now on. What calls have returned is durable
-    /// without this too.
+    /// Ends the session; calls fail from now on. What calls have returned is durable without this too.
     ///
     /// # Errors
-    /// If the file could not be written; the write-ahead log then stays beside it, and nothing is lost.
+    /// If the session could not tidy up; nothing is lost.
     pub async fn close(&self) -> Result<(), JournalError> {
-        let connection = Arc::clone(&self.connection);
+        let session = Arc::clone(&self.session);
         let closed = blocking(&*self.scheduler, "journal-close", move || {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
-            connection.map_or(Ok(()), database::close)
+            let session = session.lock().unwrap_or_else(PoisonError::into_inner).take();
+            session.map_or(Ok(()), Session::close)
         });
-        let attempted = || "closing the journal".to_owned();
-        match closed.await {
-            Ok(closed) => closed.map_err(|error| QueryError::Database(error).of_attempt(attempted())),
-            Err(failure) => Err(JournalError::Io { attempted: attempted(), reason: failure.to_string() }),
-        }
+        let closed = closed.await.unwrap_or_else(|failure| Err(failure.to_string()));
+        closed.map_err(|reason| JournalError::Io { attempted: "closing the journal".to_owned(), reason })
     }
 
     async fn run<T: Send + 'static>(
@@ -64,13 +65,19 @@ impl SqliteJournal {
         attempted: String,
         query: impl FnOnce(&mut Connection) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let connection = Arc::clone(&self.connection);
+        let session = Arc::clone(&self.session);
         let outcome = blocking(&*self.scheduler, "journal", move || {
             // After a panic within a transaction nobody knows what the connection would commit next.
-            let mut connection =
-                connection.lock().map_err(|_| unavailable("a call panicked: restart the node"))?;
-            let connection = connection.as_mut().ok_or_else(|| unavailable("it was closed"))?;
-            query(connection).map_err(|error| error.of_attempt(attempted))
+            let mut session = session.lock().map_err(|_| unavailable("a call panicked: restart the node"))?;
+            let session = session.as_mut().ok_or_else(|| unavailable("it was closed"))?;
+            let answer = match session.connection() {
+                Ok(connection) => query(connection),
+                Err(reason) => return Err(JournalError::Io { attempted, reason }),
+            };
+            if let Err(QueryError::Database(_)) = &answer {
+                session.after_failure();
+            }
+            answer.map_err(|error| error.of_attempt(attempted))
         });
         outcome.await.unwrap_or_else(|failure| Err(unavailable(&failure.to_string())))
     }
@@ -89,7 +96,7 @@ fn of_recheck(what: &str, epoch_id: EpochId, ticket_id: &str) -> String {
 }
 
 #[async_trait]
-impl HealJournal for SqliteJournal {
+impl HealJournal for DieselJournal {
     async fn insert_claim(&self, claim: &HealClaim) -> Result<Recorded, JournalError> {
         let claim = claim.clone();
         let attempted = of_heal("recording the claim", claim.heal_op_id);
@@ -159,7 +166,7 @@ impl HealJournal for SqliteJournal {
 }
 
 #[async_trait]
-impl RecheckJournal for SqliteJournal {
+impl RecheckJournal for DieselJournal {
     async fn insert_recheck(&self, submission: &RecheckSubmission) -> Result<Recorded, JournalError> {
         let submission = submission.clone();
         let attempted = of_recheck("recording the recheck", submission.epoch_id, &submission.ticket_id);
@@ -228,7 +235,7 @@ impl RecheckJournal for SqliteJournal {
 }
 
 #[async_trait]
-impl ProofJournal for SqliteJournal {
+impl ProofJournal for DieselJournal {
     async fn append_proof_rows(
         &self,
         epoch_id: EpochId,
