@@ -1,7 +1,7 @@
-//! Asks a target for one artifact, twice if need be, and looks at itself and at the chain before it blames.
+//! Asks a target for one artifact, twice if need be, and looks at the chain again before it blames.
 //!
 //! Owns the way from a draw to an observation. Weighing one answer is `answer`'s part, choosing what to ask is
-//! `draw`'s.
+//! `draw`'s, and looking at this node itself is `self_check`'s.
 
 use crate::answer::{Asked, Weighed, weigh};
 use crate::caps::Caps;
@@ -9,29 +9,24 @@ use crate::config::Config;
 use crate::draw::Draw;
 use crate::epoch_view::{EpochView, Target, chain_fault, is_challengeable};
 use crate::rows::{Subject, challenge_row};
-use lampkeeper_plugin_sdk::api::chain::{ChainReader, PortState, StorageProofResult};
+use lampkeeper_plugin_sdk::api::chain::{ChainReader, StorageProofResult};
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
 use lampkeeper_plugin_sdk::api::network::ArtifactNetwork;
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::store::ArtifactStore;
-use lampkeeper_plugin_sdk::api::transport::{Peer, Transport};
+use lampkeeper_plugin_sdk::api::transport::{CallError, Peer, Transport};
 use lampkeeper_plugin_sdk::protocol::transcript::ChallengedArtifact;
 use lampkeeper_plugin_sdk::protocol::words::Bucket;
 use lampkeeper_proto::methods::GET_COMPOUND_PROOF;
 use lampkeeper_proto::supernode::{ByteRange, GetCompoundProofRequest, GetCompoundProofResponse};
 use prost::Message;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How often a target is asked before something is said against it.
 const ATTEMPTS_MAX: u32 = 2;
-/// Other nodes that are tried when a target can't be reached, to tell its fault from ours.
-const SELF_CHECK_PEERS_MAX: usize = 3;
-/// How long each of them has.
-const SELF_CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// The port of an address that names none (wire 9.1).
-const GRPC_PORT_DEFAULT: u16 = 4444;
+/// A call that took this many times its timeout says that this process stood still, not that the target was slow.
+const TIMEOUTS_STOOD_STILL: u32 = 2;
 
 /// The seams that asking needs.
 pub(crate) struct Asker {
@@ -61,8 +56,11 @@ pub(crate) struct Question<'a> {
 pub(crate) enum Outcome {
     /// A row and what led to it.
     Row(Box<Finding>),
-    /// Nothing can be said: the ticket or the target no longer qualifies.
+    /// Nothing can be said: the ticket or the target does not qualify, or no longer.
     NotEligible(String),
+    /// Nothing could be found out about this artifact, and the target may not even be at fault: the rest of the network
+    /// has no copy to compare with. Another ticket may do.
+    Undecided(ChallengeError),
 }
 
 /// What was found out about one artifact.
@@ -79,6 +77,8 @@ pub(crate) struct Finding {
 enum Attempt {
     Proven { proof_hash: String, proof: &'static str, proof_bytes: u64 },
     Against(Observation, String),
+    Unfit(String),
+    Undecided(ChallengeError),
 }
 
 struct Prepared {
@@ -105,6 +105,8 @@ impl Asker {
             attempt = self.attempt(target, bucket, draw, &prepared).await?;
         }
         let (observation, proof_hash, proof, proof_bytes, details) = match attempt {
+            Attempt::Unfit(reason) => return Ok(Outcome::NotEligible(reason)),
+            Attempt::Undecided(error) => return Ok(Outcome::Undecided(error)),
             Attempt::Proven { proof_hash, proof, proof_bytes } => {
                 (Observation::Pass, proof_hash, proof, proof_bytes, String::new())
             }
@@ -112,7 +114,7 @@ impl Asker {
                 if let Some(reason) = self.no_longer_eligible(target, ticket_id).await? {
                     return Ok(Outcome::NotEligible(reason));
                 }
-                self.check_ourselves(view, target, observation).await?;
+                self.check_ourselves(view, &target.account, observation).await?;
                 (observation, String::new(), "none", 0, details)
             }
         };
@@ -175,19 +177,13 @@ impl Asker {
         draw: Draw,
         prepared: &Prepared,
     ) -> Result<Attempt, ChallengeError> {
-        let peer = Peer { account: target.account.clone(), address: target.address.clone() };
-        let bytes = prepared.request.encode_to_vec();
-        let answer =
-            self.transport.call(&peer, GET_COMPOUND_PROOF, bytes, self.config.answer_timeout()).await;
-        let bytes = match answer {
+        let bytes = match self.call(target, &prepared.request).await? {
             Ok(bytes) => bytes,
-            Err(error) => return call_failed(&error),
+            Err(against) => return Ok(against),
         };
         let Ok(response) = GetCompoundProofResponse::decode(bytes.as_slice()) else {
-            return Ok(Attempt::Against(
-                Observation::Malformed,
-                "the answer is not a proof message".to_owned(),
-            ));
+            let problem = "the answer is not a proof message".to_owned();
+            return Ok(Attempt::Against(Observation::Malformed, problem));
         };
         let asked = Asked {
             request: &prepared.request,
@@ -199,28 +195,47 @@ impl Asker {
             target_key: &target.public_key,
         };
         let weighed = match weigh(&asked, &response, None) {
-            Weighed::NeedsCopy => weigh(&asked, &response, Some(&self.copy_of(draw).await?)),
+            Weighed::NeedsCopy => match self.copy_of(draw).await {
+                Ok(copy) => weigh(&asked, &response, Some(&copy)),
+                Err(error) => return Ok(Attempt::Undecided(error)),
+            },
             weighed => weighed,
         };
-        self.settle(weighed)
+        Ok(match weighed {
+            Weighed::Proven { proof_hash, proof, proof_bytes } => {
+                Attempt::Proven { proof_hash, proof, proof_bytes }
+            }
+            Weighed::Against(observation, details) => Attempt::Against(observation, details),
+            Weighed::NoAnswer(details) => Attempt::Against(Observation::TimedOut, details),
+            Weighed::Unfit(reason) => Attempt::Unfit(reason),
+            Weighed::NeedsCopy => Attempt::Undecided(copy_fault("a copy decided nothing")),
+        })
     }
 
-    fn settle(&self, weighed: Weighed) -> Result<Attempt, ChallengeError> {
-        match weighed {
-            Weighed::Proven { proof_hash, proof, proof_bytes } => {
-                Ok(Attempt::Proven { proof_hash, proof, proof_bytes })
-            }
-            Weighed::Against(observation, details) => Ok(Attempt::Against(observation, details)),
-            Weighed::NoAnswer(details) => Ok(Attempt::Against(Observation::TimedOut, details)),
-            Weighed::Ours(reason) => {
-                Err(ChallengeError::Ours { stage: "asking the target".to_owned(), reason, transient: false })
-            }
-            Weighed::NeedsCopy => Err(ChallengeError::Ours {
-                stage: "comparing with another holder's copy".to_owned(),
-                reason: "no copy was compared".to_owned(),
+    /// Calls the target; the inner error is what its silence or refusal amounts to.
+    async fn call(
+        &self,
+        target: &Target,
+        request: &GetCompoundProofRequest,
+    ) -> Result<Result<Vec<u8>, Attempt>, ChallengeError> {
+        let peer = Peer { account: target.account.clone(), address: target.address.clone() };
+        let timeout = self.config.answer_timeout();
+        let begun = self.scheduler.now();
+        let answer = self.transport.call(&peer, GET_COMPOUND_PROOF, request.encode_to_vec(), timeout).await;
+        let error = match answer {
+            Ok(bytes) => return Ok(Ok(bytes)),
+            Err(error) => error,
+        };
+        let took = self.scheduler.now().since(begun);
+        let stood_still = error.is_no_response() && took >= timeout.saturating_mul(TIMEOUTS_STOOD_STILL);
+        if error.is_ours() || stood_still {
+            return Err(ChallengeError::Ours {
+                stage: "calling the target".to_owned(),
+                reason: format!("{error} (after {} ms)", took.as_millis()),
                 transient: true,
-            }),
+            });
         }
+        Ok(Err(Attempt::Against(observation_of(&error), error.to_string())))
     }
 
     /// The artifact from our own store or another holder, checked against its key.
@@ -229,16 +244,11 @@ impl Asker {
         if let Ok(Some(bytes)) = self.store.get(&key).await {
             return Ok(bytes);
         }
-        let ours = |reason: String| ChallengeError::Ours {
-            stage: "fetching a copy to compare with".to_owned(),
-            reason,
-            transient: true,
-        };
-        let fetched = self.network.fetch(&[key]).await.map_err(|error| ours(error.to_string()))?;
-        let artifact = fetched.into_iter().next().flatten();
+        let fetched = self.network.fetch(&[key]).await.map_err(|error| copy_fault(error.to_string()))?;
+        let artifact = fetched.into_iter().next().flatten().filter(|artifact| artifact.key == key);
         artifact
             .map(|artifact| artifact.bytes)
-            .ok_or_else(|| ours(format!("no holder of {key} has intact bytes")))
+            .ok_or_else(|| copy_fault(format!("no holder of {key} has intact bytes")))
     }
 
     /// Looks at the chain again before anything is said against a target.
@@ -268,65 +278,24 @@ impl Asker {
             Err(error) => Err(chain_fault(stage, &error)),
         }
     }
+}
 
-    /// Whether anybody else can be reached, when the target can't: if not, the fault is likely ours.
-    async fn check_ourselves(
-        &self,
-        view: &EpochView,
-        target: &Target,
-        observation: Observation,
-    ) -> Result<(), ChallengeError> {
-        if !matches!(observation, Observation::Unreachable | Observation::TimedOut) {
-            return Ok(());
-        }
-        let own = self.signer.account();
-        let others: Vec<_> = view
-            .supernodes
-            .values()
-            .filter(|node| node.supernode_account != target.account && node.supernode_account != own)
-            .filter(|node| node.state.is_routed() && !node.latest_address.is_empty())
-            .take(SELF_CHECK_PEERS_MAX)
-            .collect();
-        if others.is_empty() {
-            return Ok(());
-        }
-        for node in &others {
-            let (_, port) = split_port(&node.latest_address);
-            let state = self.transport.probe_port(&node.latest_address, port, SELF_CHECK_TIMEOUT).await;
-            if state == PortState::Open {
-                return Ok(());
-            }
-        }
-        Err(ChallengeError::Ours {
-            stage: "checking our own connection".to_owned(),
-            reason: format!("neither the target nor any of {} other nodes can be reached", others.len()),
-            transient: true,
-        })
+fn copy_fault(reason: impl Into<String>) -> ChallengeError {
+    ChallengeError::Ours {
+        stage: "fetching a copy to compare with".to_owned(),
+        reason: reason.into(),
+        transient: true,
     }
 }
 
-/// Host and port of an address; the default port if it names none (wire 2.8).
-fn split_port(address: &str) -> (&str, u16) {
-    match address.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().unwrap_or(GRPC_PORT_DEFAULT)),
-        None => (address, GRPC_PORT_DEFAULT),
-    }
-}
-
-fn call_failed(error: &lampkeeper_plugin_sdk::api::transport::CallError) -> Result<Attempt, ChallengeError> {
-    use lampkeeper_plugin_sdk::api::transport::CallError;
-    if error.is_ours() {
-        return Err(ChallengeError::Ours {
-            stage: "calling the target".to_owned(),
-            reason: error.to_string(),
-            transient: true,
-        });
-    }
-    let observation = match error {
+/// What a failed call says about the target. One that is overloaded or shutting down says so with a status; that is
+/// as good as no answer (wire 3.7).
+fn observation_of(error: &CallError) -> Observation {
+    match error {
         CallError::TimedOut { .. } => Observation::TimedOut,
         _ if error.is_no_response() => Observation::Unreachable,
+        CallError::Refused { .. } if error.is_transient() => Observation::Unreachable,
         CallError::Refused { .. } => Observation::Refused,
         _ => Observation::Malformed,
-    };
-    Ok(Attempt::Against(observation, error.to_string()))
+    }
 }

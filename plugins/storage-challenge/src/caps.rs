@@ -17,6 +17,8 @@ const RANGES_DEFAULT: u64 = 4;
 const RANGE_LEN_BYTES_DEFAULT: u64 = 256;
 /// How long the chain's values are used without asking again.
 const CACHE_FOR: Duration = Duration::from_secs(60);
+/// How long they are used for a request that does not fit them.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The caps in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +50,24 @@ impl Caps {
         let ranges = self.ranges.min(RANGES_MAX).min(AGGREGATE_LEN_BYTES_MAX / range_len_bytes).max(1);
         (u32::try_from(ranges).unwrap_or(1), range_len_bytes)
     }
+
+    /// Whether this many ranges of this length are within the caps.
+    pub(crate) const fn allow(self, count: u64, range_len_bytes: u64) -> bool {
+        count <= self.ranges
+            && range_len_bytes <= self.range_len_bytes
+            && count.saturating_mul(range_len_bytes) <= self.aggregate_len_bytes
+    }
 }
 
-/// Asks the chain for the caps, at most once a minute.
+/// The caps, and whether the chain has ever said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CapsInForce {
+    pub(crate) caps: Caps,
+    /// Whether these are the chain's own, as of [`ASK_AGAIN_AFTER`] ago or later.
+    pub(crate) is_certain: bool,
+}
+
+/// Asks the chain for the caps, at most once a minute unless a request does not fit.
 pub(crate) struct CapsCache {
     chain: Arc<dyn ChainReader>,
     scheduler: Arc<dyn Scheduler>,
@@ -62,22 +79,30 @@ impl CapsCache {
         Self { chain, scheduler, cached: Mutex::new(None) }
     }
 
-    /// The caps; the defaults, uncached, if the chain can't be asked.
-    pub(crate) async fn current(&self) -> Caps {
+    /// The caps for a request of this many ranges of this length.
+    ///
+    /// If it does not fit what is remembered, the parameters may have been raised meanwhile: refusing it at once would
+    /// earn us a row, so the chain is asked again. If the chain can't be asked, the last known caps stay in force, or
+    /// the defaults.
+    pub(crate) async fn for_request(&self, count: u64, range_len_bytes: u64) -> CapsInForce {
         let now = self.scheduler.now();
         let cached = *self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, caps)) = cached
-            && now.since(at) < CACHE_FOR
-        {
-            return caps;
+        if let Some((at, caps)) = cached {
+            let age = now.since(at);
+            if age < ASK_AGAIN_AFTER || (age < CACHE_FOR && caps.allow(count, range_len_bytes)) {
+                return CapsInForce { caps, is_certain: true };
+            }
         }
         match self.chain.params().await {
             Ok(params) => {
                 let caps = Caps::of(&params);
                 *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, caps));
-                caps
+                CapsInForce { caps, is_certain: true }
             }
-            Err(_) => Caps::of(&Params::zeroed()),
+            Err(_) => {
+                let caps = cached.map_or_else(|| Caps::of(&Params::zeroed()), |(_, caps)| caps);
+                CapsInForce { caps, is_certain: false }
+            }
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct Config {
     /// Targets that are challenged at once.
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent_targets: u32,
+    /// How long everything about one target may take in an epoch, in milliseconds. What is not done by then is begun anew.
+    #[schemars(range(min = 10, max = 86_400_000))]
+    pub target_deadline_ms: u64,
     /// Artifacts of each target that are probed in an epoch beyond the two canonical challenges.
     #[schemars(range(min = 0, max = 100_000))]
     pub probes_per_target: u32,
@@ -47,6 +50,7 @@ impl Default for Config {
             answer_timeout_ms: 10_000,
             retry_delay_ms: 2_000,
             max_concurrent_targets: 4,
+            target_deadline_ms: 600_000,
             probes_per_target: 16,
             max_concurrent_probes: 4,
             probe_time_budget_ms: 60_000,
@@ -64,6 +68,10 @@ impl Config {
 
     pub(crate) const fn retry_delay(&self) -> Duration {
         Duration::from_millis(self.retry_delay_ms)
+    }
+
+    pub(crate) const fn target_deadline(&self) -> Duration {
+        Duration::from_millis(self.target_deadline_ms)
     }
 
     pub(crate) const fn poll_interval(&self) -> Duration {

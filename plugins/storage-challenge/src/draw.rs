@@ -5,7 +5,6 @@
 //! artifact behind them is a real one that placement puts on the target, because the canonical keys are those of
 //! files that anybody can compute from chain data (wire 4.3, "real symbols are never challenged").
 
-use crate::placement::TargetPlacement;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
 use lampkeeper_plugin_sdk::protocol::hash::{first_eight_bytes, keyed_hash};
 use lampkeeper_plugin_sdk::protocol::selection::{select_artifact_class, select_artifact_ordinal};
@@ -52,7 +51,7 @@ impl Counts {
     }
 }
 
-/// The draw of a canonical row; `None` if the target holds nothing of the class that was rolled.
+/// The draw of a canonical row among what the target has to hold; `None` if that is nothing of the class that was rolled.
 ///
 /// There is no substitution of one class by the other (wire 1.10).
 pub(crate) fn canonical(
@@ -60,16 +59,16 @@ pub(crate) fn canonical(
     target: &str,
     ticket_id: &str,
     counts: Counts,
-    artifacts: &[TicketArtifact],
-    placement: &TargetPlacement<'_>,
+    held: &[TicketArtifact],
 ) -> Option<Draw> {
     let class = select_artifact_class(seed, target, ticket_id, counts.index, counts.symbol);
     let count = counts.of(class);
     let ordinal = select_artifact_ordinal(seed, target, ticket_id, class, count).ok()?;
-    let of_class: Vec<_> = artifacts.iter().filter(|artifact| artifact.class == class).copied().collect();
+    let of_class: Vec<_> = held.iter().filter(|artifact| artifact.class == class).collect();
     let label: &[u8] = b"lampkeeper_artifact";
     let start = keyed_hash(seed, &[target.as_bytes(), ticket_id.as_bytes(), class.name().as_bytes(), label]);
-    let artifact = first_held(&of_class, first_eight_bytes(&start), placement)?;
+    let place = first_eight_bytes(&start).checked_rem(of_class.len() as u64)?;
+    let artifact = **of_class.get(usize::try_from(place).ok()?)?;
     Some(Draw { artifact, ordinal, count })
 }
 
@@ -107,21 +106,9 @@ pub(crate) fn probes(
         .collect()
 }
 
-fn first_held(
-    artifacts: &[TicketArtifact],
-    start: u64,
-    placement: &TargetPlacement<'_>,
-) -> Option<TicketArtifact> {
-    let count = artifacts.len();
-    let start = usize::try_from(start.checked_rem(count as u64)?).ok()?;
-    (0..count).map(|step| artifacts[(start + step) % count]).find(|artifact| placement.holds(&artifact.key))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::placement::Membership;
-    use lampkeeper_plugin_sdk::api::chain::{Supernode, SupernodeState};
     use std::collections::BTreeSet;
 
     const SEED: &[u8] = b"01234567890123456789012345678901";
@@ -137,30 +124,39 @@ mod tests {
             .collect()
     }
 
-    fn membership() -> Membership {
-        let node = |name: usize| Supernode {
-            supernode_account: format!("sn-{name}"),
-            state: SupernodeState::Active,
-            ..Supernode::default()
-        };
-        Membership::new(&(0..10).map(node).collect::<Vec<_>>(), 1000)
+    #[test]
+    fn two_challengers_draw_the_same_of_the_class_that_was_rolled() {
+        let held = artifacts();
+        let counts = Counts { index: 50, symbol: 50 };
+        let (mut classes, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        for ticket in 0..200 {
+            let ticket_id = format!("t-{ticket}");
+            let first = canonical(SEED, "sn-3", &ticket_id, counts, &held).expect("a draw");
+            assert_eq!(Some(first), canonical(SEED, "sn-3", &ticket_id, counts, &held));
+            assert!(first.ordinal < first.count);
+            assert_eq!(
+                first.artifact.class,
+                select_artifact_class(SEED, "sn-3", &ticket_id, counts.index, counts.symbol)
+            );
+            classes.insert(first.artifact.class);
+            keys.insert(first.artifact.key);
+        }
+        assert_eq!(classes.len(), 2);
+        assert!(keys.len() > 100, "the draws are spread over what the target holds, not over one place");
     }
 
     #[test]
-    fn two_challengers_draw_the_same_and_only_what_the_target_holds() {
-        let (artifacts, membership) = (artifacts(), membership());
+    fn one_class_is_not_drawn_in_place_of_the_other() {
+        let only_index: Vec<_> =
+            artifacts().into_iter().filter(|artifact| artifact.class == ArtifactClass::Index).collect();
         let counts = Counts { index: 50, symbol: 50 };
-        let mut classes = BTreeSet::new();
-        for ticket in 0..200 {
+        for ticket in 0..50 {
             let ticket_id = format!("t-{ticket}");
-            let placement = membership.of_target("sn-3", 0, 30, 3).expect("in place");
-            let first = canonical(SEED, "sn-3", &ticket_id, counts, &artifacts, &placement).expect("a draw");
-            let second = canonical(SEED, "sn-3", &ticket_id, counts, &artifacts, &placement).expect("a draw");
-            assert_eq!(first, second);
-            assert!(placement.holds(&first.artifact.key) && first.ordinal < first.count);
-            classes.insert(first.artifact.class);
+            let rolled = select_artifact_class(SEED, "sn-3", &ticket_id, counts.index, counts.symbol);
+            let draw = canonical(SEED, "sn-3", &ticket_id, counts, &only_index);
+            assert_eq!(draw.is_some(), rolled == ArtifactClass::Index, "{ticket_id}");
         }
-        assert_eq!(classes.len(), 2);
+        assert_eq!(canonical(SEED, "sn-3", "t", Counts { index: 0, symbol: 0 }, &artifacts()), None);
     }
 
     #[test]

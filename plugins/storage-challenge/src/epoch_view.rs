@@ -42,9 +42,16 @@ pub(crate) fn chain_fault(stage: &str, error: &ChainError) -> ChallengeError {
     }
 }
 
+pub(crate) async fn read_params(chain: &dyn ChainReader) -> Result<Params, ChallengeError> {
+    chain.params().await.map_err(|error| chain_fault("reading the parameters", &error))
+}
+
 impl EpochView {
-    pub(crate) async fn load(chain: &dyn ChainReader, epoch_id: EpochId) -> Result<Self, ChallengeError> {
-        let params = chain.params().await.map_err(|error| chain_fault("reading the parameters", &error))?;
+    pub(crate) async fn load(
+        chain: &dyn ChainReader,
+        epoch_id: EpochId,
+        params: Params,
+    ) -> Result<Self, ChallengeError> {
         let anchor =
             chain.epoch_anchor(epoch_id).await.map_err(|error| chain_fault("reading the anchor", &error))?;
         if anchor.epoch_id != epoch_id {

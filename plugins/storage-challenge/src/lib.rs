@@ -3,9 +3,30 @@
 //! Owns both sides of the compound challenge (wire 3), the probes that go beyond it, and the [`Challenger`] seam with
 //! which rechecks repeat a challenge. Rows wait in the journal; carrying them to the chain is the reporter's part.
 //!
-//! Events: `challenge.result`, `challenge.no_eligible`, `challenge.held`, `probe.failed`, `probe.summary`.
-//! Metrics: `challenges_total{result, bucket}`, `probes_total{result}`, `probe_proof_bytes_total`,
-//! `challenge_faults_total`, `challenges_served_total{result}`.
+//! # Metrics
+//!
+//! | name | labels | what |
+//! | --- | --- | --- |
+//! | `challenges_total` | `result`, `bucket` | canonical challenges; `result` is the observation, `no_eligible`, or `unsayable` when the chain would refuse that |
+//! | `challenge_tickets_refused_total` | | tickets that turned out not to qualify |
+//! | `challenge_held_total` | | targets without rows because of a fault of this node |
+//! | `challenge_faults_total` | | ticks that ended with a fault of this node |
+//! | `challenge_dispatch_seconds` | | distribution: an epoch's challenges |
+//! | `challenge_detection_chance_per_day` | `peer` or `all`, `lost_percent`: 1, 5, 10 | gauge: see [`detection_chance`] |
+//! | `challenge_artifacts_drawn_per_day`, `challenge_proof_bytes_per_day` | `peer` or `all` | gauges: the draws of the last day and what they cost |
+//! | `probes_total` | `result`: `pass`, `fail`, `ours` | challenges beyond the canonical ones |
+//! | `probe_proof_bytes_total` | | bytes of their proofs |
+//! | `challenges_served_total` | `result` | challenges of others |
+//!
+//! # Events
+//!
+//! | name | when |
+//! | --- | --- |
+//! | `challenge.result` | a canonical row was made |
+//! | `challenge.no_eligible`, `challenge.unsayable` | a bucket has no ticket, and that can be said, or not |
+//! | `challenge.ticket_refused` | a ticket turned out not to qualify |
+//! | `challenge.held` | a target has no rows because of a fault of this node |
+//! | `probe.failed`, `probe.summary` | a probe failed; all probes of a target are done |
 //!
 //! [`Challenger`]: lampkeeper_plugin_sdk::api::challenge::Challenger
 #![forbid(unsafe_code)]
@@ -16,22 +37,32 @@ mod ask;
 mod caps;
 mod challenge;
 mod config;
+mod detection;
 mod draw;
 mod epoch_view;
 mod history;
 mod legacy;
+mod members_then;
 mod placement;
+mod probe;
 mod registered;
+mod repeat;
 mod rows;
+mod self_check;
 mod serve;
 mod service;
+mod tell;
+#[cfg(test)]
+mod tests;
 
 pub use config::Config;
+pub use detection::detection_chance;
 
 use artifacts::ArtifactsOfTickets;
 use ask::Asker;
 use caps::CapsCache;
 use challenge::TargetChallenger;
+use detection::DrawsOfDay;
 use history::SeenTickets;
 use lampkeeper_plugin_sdk::api::challenge::Challenger;
 use lampkeeper_plugin_sdk::api::service::Service;
@@ -39,8 +70,9 @@ use lampkeeper_plugin_sdk::api::transport::Route;
 use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_proto::methods;
 use legacy::{SliceProofHandler, VerifySliceHandler};
+use members_then::MembersOfEpochs;
 use registered::RegisteredCallers;
-use serve::CompoundProofHandler;
+use serve::{CompoundProofHandler, READS_AT_ONCE};
 use service::ChallengeService;
 use std::sync::{Arc, Mutex};
 
@@ -74,7 +106,9 @@ fn target_challenger(context: &PluginContext, config: Config) -> Result<TargetCh
             signer: context.signer()?,
             scheduler: context.scheduler()?,
         },
+        members: MembersOfEpochs::default(),
         seen: SeenTickets::default(),
+        draws: DrawsOfDay::default(),
         telemetry: Arc::clone(&context.telemetry),
     })
 }
@@ -84,12 +118,14 @@ fn routes(context: &PluginContext) -> Result<Vec<Route>, PluginError> {
     let signer = context.signer()?;
     let account = signer.account().to_owned();
     let callers = Arc::new(RegisteredCallers::new(Arc::clone(&chain), Arc::clone(&scheduler)));
+    let reads = scheduler.permits(READS_AT_ONCE);
     let compound = CompoundProofHandler {
         account: account.clone(),
         store: Arc::clone(&store),
         signer,
         caps: Arc::new(CapsCache::new(chain, scheduler)),
         callers: Arc::clone(&callers),
+        reads,
         telemetry: Arc::clone(&context.telemetry),
     };
     let slice = SliceProofHandler { account: account.clone(), store, callers: Arc::clone(&callers) };

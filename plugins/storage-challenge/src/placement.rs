@@ -1,16 +1,21 @@
-//! What a target should hold: placement by distance, with time to receive what moved.
+//! What a target should hold: placement by distance, when the ticket was stored and now.
 //!
-//! Owns the rule by which a challenger decides that a target may be asked for an artifact at all. The rule errs on the
-//! target's side: an artifact counts only if it was the target's throughout the grace (wire 12.5, 12.7, 12.9).
+//! Owns the rule by which a challenger decides that a target may be asked for an artifact at all. Artifacts are placed
+//! when a ticket is stored; nobody is promised that they follow when members come and go (wire 12.7, 12.9, 12.10). So the
+//! rule errs on the target's side: it answers for what fell to it when the ticket was stored and still falls to it.
 
-use lampkeeper_plugin_sdk::api::chain::{Supernode, SupernodeState};
+use crate::members_then::MembersThen;
+use lampkeeper_plugin_sdk::api::chain::{Supernode, SupernodeState, Ticket};
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
+
+/// Where an account stands among the keys.
+pub(crate) type Position = [u8; 32];
 
 /// A supernode as far as placement goes.
 #[derive(Debug, Clone)]
 struct Member {
     account: String,
-    position: [u8; 32],
+    position: Position,
     state: SupernodeState,
     state_height: i64,
 }
@@ -22,12 +27,32 @@ pub(crate) struct Membership {
     height: i64,
 }
 
+/// How the network places artifacts, and how long a change may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PlacementRule {
+    pub(crate) grace_blocks: u64,
+    pub(crate) replica_count: usize,
+}
+
 /// Which members decide about a target, worked out once for many keys.
+#[derive(Debug)]
 pub(crate) struct TargetPlacement<'a> {
-    target: [u8; 32],
-    target_account: &'a str,
-    rivals: Vec<&'a Member>,
+    target: Rival<'a>,
+    rivals_now: Vec<Rival<'a>>,
+    rivals_then: Vec<Rival<'a>>,
     replica_count: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rival<'a> {
+    position: Position,
+    account: &'a str,
+}
+
+impl Member {
+    fn as_rival(&self) -> Rival<'_> {
+        Rival { position: self.position, account: &self.account }
+    }
 }
 
 impl Membership {
@@ -41,75 +66,92 @@ impl Membership {
         Self { members: members.collect(), height }
     }
 
-    /// The addresses are not kept here; only whether an account is a routed supernode at all.
+    /// Whether an account is a supernode that others may talk to.
     pub(crate) fn is_routed(&self, account: &str) -> bool {
-        self.members.iter().any(|member| member.account == account && member.state.is_routed())
+        self.find(account).is_some_and(|member| member.state.is_routed())
     }
 
-    /// The placement that a target answers for, as regards a ticket of this age; `None` if it need not hold any of the
-    /// ticket's artifacts.
+    /// Whether an account has been what it is for the whole grace.
+    pub(crate) fn is_settled(&self, account: &str, grace_blocks: u64) -> bool {
+        self.find(account).is_some_and(|member| member.state_height <= self.settled_before(grace_blocks))
+    }
+
+    /// The placement that a target answers for, as regards one ticket; `None` if it need not hold any of its artifacts.
     pub(crate) fn of_target<'a>(
         &'a self,
         target: &'a str,
-        ticket_height: i64,
-        grace_blocks: u64,
-        replica_count: usize,
+        ticket: &Ticket,
+        then: &'a MembersThen,
+        rule: PlacementRule,
     ) -> Option<TargetPlacement<'a>> {
-        let grace = i64::try_from(grace_blocks).unwrap_or(i64::MAX);
-        let settled_before = self.height.saturating_sub(grace);
-        let target_member = self.members.iter().find(|member| member.account == target)?;
-        let in_place_since = match target_member.state {
-            SupernodeState::Active => target_member.state_height,
-            // It takes nothing new, but what it took while it was active is still its own.
-            SupernodeState::Postponed | SupernodeState::StorageFull
-                if ticket_height < target_member.state_height =>
-            {
-                ticket_height
-            }
-            _ => return None,
-        };
-        if ticket_height > settled_before || in_place_since > settled_before {
+        let settled_before = self.settled_before(rule.grace_blocks);
+        let member = self.find(target)?;
+        if ticket.block_height > settled_before || !took_part(member, ticket, settled_before) {
             return None;
         }
-        // Whoever left within the grace still stands in the way: what fell to the target because of it may not have
-        // arrived yet.
-        let rivals = self
-            .members
-            .iter()
-            .filter(|member| member.account != target)
-            .filter(|member| member.state.takes_artifacts() || member.state_height > settled_before)
+        let others = || self.members.iter().filter(|other| other.account != target);
+        // Whoever left within the grace still stands in the way.
+        let rivals_now = others()
+            .filter(|other| other.state.takes_artifacts() || other.state_height > settled_before)
+            .map(Member::as_rival)
             .collect();
-        Some(TargetPlacement {
-            target: target_member.position,
-            target_account: target,
-            rivals,
-            replica_count: replica_count.max(1),
-        })
+        let rivals_then = match then {
+            MembersThen::Known(members) => members
+                .iter()
+                .filter(|(account, _)| account.as_str() != target)
+                .map(|(account, position)| Rival { position: *position, account })
+                .collect(),
+            // Whoever has changed its state since then may have stood in the way.
+            MembersThen::Forgotten => others()
+                .filter(|other| other.state.takes_artifacts() || other.state_height > ticket.block_height)
+                .map(Member::as_rival)
+                .collect(),
+        };
+        let replica_count = rule.replica_count.max(1);
+        Some(TargetPlacement { target: member.as_rival(), rivals_now, rivals_then, replica_count })
+    }
+
+    fn find(&self, account: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.account == account)
+    }
+
+    fn settled_before(&self, grace_blocks: u64) -> i64 {
+        self.height.saturating_sub(i64::try_from(grace_blocks).unwrap_or(i64::MAX))
+    }
+}
+
+/// Whether artifacts were placed on a member when a ticket was stored. The chain tells only since when a member is in
+/// its present state, so there are two ways to know: it has taken artifacts since before, or it finalised the ticket,
+/// which only active members do.
+fn took_part(member: &Member, ticket: &Ticket, settled_before: i64) -> bool {
+    let finalised = || ticket.supernode_accounts.iter().any(|account| account.trim() == member.account);
+    match member.state {
+        SupernodeState::Active if member.state_height > settled_before => false,
+        SupernodeState::Active => member.state_height <= ticket.block_height || finalised(),
+        // It takes nothing new, but what it took is still its own.
+        SupernodeState::Postponed | SupernodeState::StorageFull => finalised(),
+        _ => false,
     }
 }
 
 impl TargetPlacement<'_> {
-    /// Whether the target is among the nearest members of the key.
+    /// Whether the target is among the nearest members of the key, and was when it was stored.
     pub(crate) fn holds(&self, key: &ArtifactKey) -> bool {
-        let own = distance(&self.target, key);
-        let nearer = self
-            .rivals
-            .iter()
-            .filter(|rival| {
-                (distance(&rival.position, key), rival.account.as_str()) < (own, self.target_account)
-            })
-            .take(self.replica_count)
-            .count();
-        nearer < self.replica_count
+        let own = (distance(&self.target.position, key), self.target.account);
+        let is_near = |rivals: &[Rival<'_>]| {
+            let nearer = rivals.iter().filter(|rival| (distance(&rival.position, key), rival.account) < own);
+            nearer.take(self.replica_count).count() < self.replica_count
+        };
+        is_near(&self.rivals_now) && is_near(&self.rivals_then)
     }
 }
 
-fn position_of(account: &str) -> [u8; 32] {
+pub(crate) fn position_of(account: &str) -> Position {
     // The distance of the all-zero key is the account's own hash.
     ArtifactKey::from_bytes([0; 32]).distance_to_account(account)
 }
 
-fn distance(position: &[u8; 32], key: &ArtifactKey) -> [u8; 32] {
+fn distance(position: &Position, key: &ArtifactKey) -> Position {
     std::array::from_fn(|byte| position[byte] ^ key.as_bytes()[byte])
 }
 
@@ -117,57 +159,141 @@ fn distance(position: &[u8; 32], key: &ArtifactKey) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    const RULE: PlacementRule = PlacementRule { grace_blocks: 30, replica_count: 2 };
+    const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
     fn node(account: &str, state: SupernodeState, state_height: i64) -> Supernode {
         Supernode { supernode_account: account.to_owned(), state, state_height, ..Supernode::default() }
     }
 
     fn network() -> Vec<Supernode> {
-        ["a", "b", "c", "d", "e"].iter().map(|account| node(account, SupernodeState::Active, 1)).collect()
+        NAMES.iter().map(|account| node(account, SupernodeState::Active, 1)).collect()
     }
 
-    fn holders(nodes: &[Supernode], key: &ArtifactKey, ticket_height: i64) -> Vec<String> {
+    fn ticket(block_height: i64, finalisers: &[&str]) -> Ticket {
+        let supernode_accounts = finalisers.iter().map(|&account| account.to_owned()).collect();
+        Ticket { block_height, supernode_accounts, ..Ticket::default() }
+    }
+
+    fn then(accounts: &[&str]) -> MembersThen {
+        MembersThen::Known(accounts.iter().map(|&name| (name.to_owned(), position_of(name))).collect())
+    }
+
+    fn holders(nodes: &[Supernode], key: &ArtifactKey, ticket: &Ticket, then: &MembersThen) -> Vec<String> {
         let membership = Membership::new(nodes, 1000);
-        let holds = |account: &&Supernode| {
-            let placement = membership.of_target(&account.supernode_account, ticket_height, 30, 2);
+        let holds = |node: &&Supernode| {
+            let placement = membership.of_target(&node.supernode_account, ticket, then, RULE);
             placement.is_some_and(|placement| placement.holds(key))
         };
         nodes.iter().filter(holds).map(|node| node.supernode_account.clone()).collect()
+    }
+
+    fn nearest(key: &ArtifactKey, count: usize) -> Vec<&'static str> {
+        let mut names = NAMES;
+        names.sort_by_key(|account| key.distance_to_account(account));
+        names[..count].to_vec()
     }
 
     #[test]
     fn exactly_the_nearest_hold_a_key() {
         for content in 0..50_u8 {
             let key = ArtifactKey::of(&[content]);
-            let mut expected = ["a", "b", "c", "d", "e"];
-            expected.sort_by_key(|account| key.distance_to_account(account));
-            let mut expected = expected[..2].to_vec();
+            let mut expected = nearest(&key, 2);
             expected.sort_unstable();
-            assert_eq!(holders(&network(), &key, 1), expected);
+            for then in [then(&NAMES), MembersThen::Forgotten] {
+                assert_eq!(holders(&network(), &key, &ticket(1, &[]), &then), expected);
+            }
         }
     }
 
     #[test]
-    fn nobody_answers_for_what_it_had_no_time_to_receive() {
+    fn nobody_answers_for_what_was_never_placed_on_it() {
         let key = ArtifactKey::of(b"new");
-        assert!(holders(&network(), &key, 999).is_empty(), "the ticket is too young");
-        let mut nodes = network();
-        let before = holders(&nodes, &key, 1);
-        let left = nodes.iter_mut().find(|node| node.supernode_account == before[0]).expect("a holder");
-        (left.state, left.state_height) = (SupernodeState::Stopped, 990);
-        assert_eq!(holders(&nodes, &key, 1), before[1..], "a holder left just now; its heir has a grace");
-        let left = nodes.iter_mut().find(|node| node.supernode_account == before[0]).expect("a holder");
-        left.state_height = 900;
-        assert_eq!(holders(&nodes, &key, 1).len(), 2, "the grace is over");
-    }
-
-    #[test]
-    fn a_postponed_node_answers_for_what_it_took_before() {
-        let mut nodes = network();
-        for node in &mut nodes {
-            (node.state, node.state_height) = (SupernodeState::Postponed, 500);
+        let (first, second, heir) = (nearest(&key, 3)[0], nearest(&key, 3)[1], nearest(&key, 3)[2]);
+        let change = |account: &str, state, state_height| {
+            let mut nodes = network();
+            let node = nodes.iter_mut().find(|node| node.supernode_account == account).unwrap();
+            (node.state, node.state_height) = (state, state_height);
+            nodes
+        };
+        use SupernodeState::{Active, Postponed, Stopped, StorageFull};
+        let sorted = |mut names: Vec<&str>| {
+            names.sort_unstable();
+            names.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let everybody = then(&NAMES);
+        let others: Vec<_> = NAMES.into_iter().filter(|&name| name != first).collect();
+        let others = then(&others);
+        // (what, nodes now, members when it was stored, ticket, who answers for the key)
+        let cases = [
+            ("the ticket is too young", network(), &everybody, ticket(999, &[]), vec![]),
+            ("a holder left just now", change(first, Stopped, 990), &everybody, ticket(1, &[]), vec![second]),
+            (
+                "a holder left long ago; its heir was given nothing",
+                change(first, Stopped, 500),
+                &everybody,
+                ticket(1, &[]),
+                vec![second],
+            ),
+            (
+                "a holder left before the ticket was stored",
+                change(first, Stopped, 500),
+                &others,
+                ticket(600, &[]),
+                vec![second, heir],
+            ),
+            (
+                "a newcomer was given nothing, and who it displaced need not keep it",
+                change(first, Active, 500),
+                &others,
+                ticket(1, &[]),
+                vec![second],
+            ),
+            (
+                "a node that recovered answers for what it finalised",
+                change(first, Active, 500),
+                &everybody,
+                ticket(1, &[first]),
+                vec![first, second],
+            ),
+            (
+                "a node that was perhaps full when it was stored",
+                change(first, Active, 500),
+                &everybody,
+                ticket(1, &[]),
+                vec![second],
+            ),
+            (
+                "a postponed node answers for what it finalised",
+                change(first, Postponed, 500),
+                &everybody,
+                ticket(1, &[first]),
+                vec![first, second],
+            ),
+            (
+                "a full node need not have what others finalised",
+                change(first, StorageFull, 500),
+                &everybody,
+                ticket(1, &[]),
+                vec![second],
+            ),
+            (
+                "a node that has just come back",
+                change(first, Active, 990),
+                &everybody,
+                ticket(1, &[first]),
+                vec![second],
+            ),
+        ];
+        for (what, nodes, then, ticket, expected) in cases {
+            assert_eq!(holders(&nodes, &key, &ticket, then), sorted(expected), "{what}");
         }
-        let key = ArtifactKey::of(b"old");
-        assert!(!holders(&nodes, &key, 100).is_empty());
-        assert!(holders(&nodes, &key, 600).is_empty());
+        let left = change(first, Stopped, 500);
+        let found = holders(&left, &key, &ticket(1, &[]), &MembersThen::Forgotten);
+        assert_eq!(
+            found,
+            sorted(vec![second]),
+            "the chain has forgotten who was there, but not who left since"
+        );
     }
 }

@@ -11,8 +11,11 @@ use std::time::Duration;
 
 /// Accounts that are remembered; the oldest answers are forgotten first.
 const CACHED_ACCOUNTS_MAX: usize = 4096;
-/// How long an answer is believed.
+/// How long a supernode is believed to be one.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
+/// How long anybody else is believed to be none. Short, because a challenger that has just registered would take our
+/// refusal for a fault of ours; not zero, because each question costs the chain one.
+const DISBELIEVED_FOR: Duration = Duration::from_secs(1);
 
 /// Asks the chain whether a caller is a supernode.
 pub(crate) struct RegisteredCallers {
@@ -31,7 +34,8 @@ impl RegisteredCallers {
         let now = self.scheduler.now();
         let known = self.lock().get(caller.account()).copied();
         let registered = match known {
-            Some((at, registered)) if now.since(at) < BELIEVED_FOR => registered,
+            Some((at, true)) if now.since(at) < BELIEVED_FOR => true,
+            Some((at, false)) if now.since(at) < DISBELIEVED_FOR => false,
             _ => self.ask(caller.account(), now).await?,
         };
         if registered {

@@ -4,8 +4,9 @@
 //! once, whatever the number of ranges; the caller is who the handshake proved, and must be the challenger that the
 //! request names and a registered supernode. Weighing an answer is the challenger's part (`answer`).
 
-use crate::caps::{Caps, CapsCache};
+use crate::caps::{CapsCache, CapsInForce};
 use crate::registered::RegisteredCallers;
+use lampkeeper_plugin_sdk::api::scheduler::Permits;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::store::{ArtifactStore, ByteRange, ProvenRanges, StoreError};
 use lampkeeper_plugin_sdk::api::transport::{Caller, Status, StatusCode, UnaryHandler};
@@ -24,6 +25,9 @@ const OBSERVERS_MAX: usize = 16;
 /// The longest seed of a request.
 const SEED_LEN_BYTES_MAX: usize = 64;
 
+/// Artifacts that are read and hashed at once; further challenges wait their turn.
+pub(crate) const READS_AT_ONCE: usize = 8;
+
 /// Answers `GetCompoundProof`.
 pub(crate) struct CompoundProofHandler {
     pub(crate) account: String,
@@ -31,6 +35,7 @@ pub(crate) struct CompoundProofHandler {
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) caps: Arc<CapsCache>,
     pub(crate) callers: Arc<RegisteredCallers>,
+    pub(crate) reads: Arc<dyn Permits>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
 }
 
@@ -90,11 +95,14 @@ impl CompoundProofHandler {
         request: &GetCompoundProofRequest,
     ) -> Result<GetCompoundProofResponse, Refusal> {
         check_texts(request)?;
-        let caps = self.caps.current().await;
+        let count = request.ranges.len() as u64;
+        let caps = self.caps.for_request(count, common_len_bytes(request)).await;
         let range_len_bytes = check_ranges(request, caps)?;
         self.check_parties(caller, request)?;
         let (class, bucket, key) = check_artifact(request)?;
+        let reading = self.reads.acquire().await;
         let proven = self.read(&key, request).await?;
+        drop(reading);
         let proof_hash = hash_ranges(proven.ranges.iter().map(Vec::as_slice));
         let signature = self.sign(request, class, bucket, range_len_bytes, &proof_hash)?;
         let mut response = echo(request);
@@ -233,14 +241,22 @@ fn check_texts(request: &GetCompoundProofRequest) -> Result<(), InBand> {
     Ok(())
 }
 
+/// The length of the first range, which all others must have.
+fn common_len_bytes(request: &GetCompoundProofRequest) -> u64 {
+    request.ranges.first().map_or(0, |range| range.end.saturating_sub(range.start))
+}
+
 /// Steps 5 to 8 of wire 3.2; the common length of the ranges.
-fn check_ranges(request: &GetCompoundProofRequest, caps: Caps) -> Result<u64, Refusal> {
-    let too_much = |message: String| Refusal::Status(Status::new(StatusCode::InvalidArgument, message));
+fn check_ranges(request: &GetCompoundProofRequest, in_force: CapsInForce) -> Result<u64, Refusal> {
+    let CapsInForce { caps, is_certain } = in_force;
+    // While the chain can't be asked, we don't know that it is too much: the caller may try again.
+    let code = if is_certain { StatusCode::InvalidArgument } else { StatusCode::Unavailable };
+    let too_much = |message: String| Refusal::Status(Status::new(code, message));
     let count = request.ranges.len() as u64;
     if count > caps.ranges {
         return Err(too_much(format!("{count} ranges; at most {} are answered", caps.ranges)));
     }
-    let common_len = request.ranges.first().map_or(0, |range| range.end.saturating_sub(range.start));
+    let common_len = common_len_bytes(request);
     for (index, range) in request.ranges.iter().enumerate() {
         let problem = if range.end <= range.start {
             "is empty or backwards"

@@ -1,18 +1,19 @@
 //! The challenger's rhythm: once an epoch, every assigned target, each on its own clock (wire 3.11).
 //!
-//! Owns the loop, and what is durable when: rows go to the journal target by target, then the epoch is marked as done.
-//! A crash in between repeats only the targets that have no rows yet, so no bucket is ever challenged twice for one
-//! report.
+//! Owns the loop, and what is durable when: rows go to the journal target by target, each target is then marked as done,
+//! and at last the epoch. A crash in between repeats only the targets that have neither rows nor a mark, so no bucket is
+//! ever challenged twice for one report.
 
 use crate::challenge::TargetChallenger;
-use crate::epoch_view::{EpochView, chain_fault};
+use crate::epoch_view::{EpochView, chain_fault, read_params};
 use lampkeeper_plugin_sdk::api::chain::{EnforcementMode, StorageProofResult};
 use lampkeeper_plugin_sdk::api::challenge::ChallengeError;
 use lampkeeper_plugin_sdk::api::journal::Journal;
-use lampkeeper_plugin_sdk::api::scheduler::sleep_unless_cancelled;
+use lampkeeper_plugin_sdk::api::scheduler::{sleep_unless_cancelled, within};
 use lampkeeper_plugin_sdk::api::service::{Health, Service, ServiceError};
 use lampkeeper_plugin_sdk::api::transport::Route;
 use lampkeeper_plugin_sdk::api::{BoxFuture, EpochId};
+use lampkeeper_plugin_sdk::futures::future::{Either, select};
 use lampkeeper_plugin_sdk::futures::{StreamExt, stream};
 use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_plugin_sdk::protocol::words::Bucket;
@@ -21,6 +22,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Name under which the journal remembers the last epoch that was dispatched completely.
 pub(crate) const DISPATCHED_MARKER: &str = "storage_challenge.dispatched_epoch";
+
+/// Name under which the journal remembers the last epoch in which a target was done with. Its rows alone don't say so:
+/// they leave the journal with the report.
+fn target_marker(target: &str) -> String {
+    format!("storage_challenge.target.{target}")
+}
 
 /// The supervised challenger.
 pub(crate) struct ChallengeService {
@@ -44,7 +51,12 @@ impl Service for ChallengeService {
     async fn run(&self, shutdown: Cancel) -> Result<(), ServiceError> {
         let asker = &self.challenger.asker;
         while !shutdown.is_cancelled() {
-            let trouble = match self.tick(&shutdown).await {
+            // Whatever a tick has begun when the node stops is repeated later, as after a crash.
+            let tick = match select(Box::pin(self.tick()), shutdown.cancelled()).await {
+                Either::Left((tick, _)) => tick,
+                Either::Right(_) => break,
+            };
+            let trouble = match tick {
                 Ok(()) => None,
                 Err(error) => {
                     let fields = [("reason", error.to_string().into())];
@@ -72,33 +84,41 @@ impl Service for ChallengeService {
 }
 
 impl ChallengeService {
-    async fn tick(&self, shutdown: &Cancel) -> Result<(), ChallengeError> {
+    async fn tick(&self) -> Result<(), ChallengeError> {
         let chain = self.challenger.asker.chain.as_ref();
         let epoch = chain.current_epoch().await.map_err(|error| chain_fault("reading the epoch", &error))?;
-        if self.journal_marker().await?.is_some_and(|done| done >= epoch.epoch_id) {
+        if self.marker(DISPATCHED_MARKER).await?.is_some_and(|done| done >= epoch.epoch_id) {
             return Ok(());
         }
-        let view = EpochView::load(chain, epoch.epoch_id).await?;
-        let off = view.params.storage_truth_enforcement_mode == EnforcementMode::Unspecified;
-        if off || !view.params.sc_enabled {
-            return self.mark_done(epoch.epoch_id).await;
+        let params = read_params(chain).await?;
+        let off = params.storage_truth_enforcement_mode == EnforcementMode::Unspecified;
+        if off || !params.sc_enabled {
+            return self.mark(DISPATCHED_MARKER, epoch.epoch_id).await;
         }
         let targets = self.open_targets(epoch.epoch_id).await?;
+        if !targets.is_empty() {
+            let view = EpochView::load(chain, epoch.epoch_id, params).await?;
+            self.challenge_all(&view, &targets).await?;
+        }
+        self.mark(DISPATCHED_MARKER, epoch.epoch_id).await
+    }
+
+    /// Challenges targets side by side; all of them, whatever becomes of one.
+    async fn challenge_all(&self, view: &EpochView, targets: &[String]) -> Result<(), ChallengeError> {
         let limit = self.challenger.asker.config.max_concurrent_targets.max(1) as usize;
+        let begun = self.challenger.asker.scheduler.now();
         let challenges: Vec<BoxFuture<'_, Result<(), ChallengeError>>> = targets
             .iter()
-            .map(|target| Box::pin(self.challenge_target(&view, target, shutdown)) as BoxFuture<'_, _>)
+            .map(|target| Box::pin(self.challenge_target(view, target)) as BoxFuture<'_, _>)
             .collect();
         let outcomes: Vec<Result<(), ChallengeError>> =
             stream::iter(challenges).buffer_unordered(limit).collect().await;
-        outcomes.into_iter().collect::<Result<(), _>>()?;
-        if shutdown.is_cancelled() {
-            return Ok(());
-        }
-        self.mark_done(epoch.epoch_id).await
+        let took = self.challenger.asker.scheduler.now().since(begun);
+        self.telemetry.observe("challenge_dispatch_seconds", &[], took.as_secs_f64());
+        outcomes.into_iter().collect()
     }
 
-    /// The assigned targets that have no rows yet.
+    /// The assigned targets that are not done with in this epoch.
     async fn open_targets(&self, epoch_id: EpochId) -> Result<Vec<String>, ChallengeError> {
         let asker = &self.challenger.asker;
         let own = asker.signer.account();
@@ -109,33 +129,43 @@ impl ChallengeService {
         };
         let rows =
             self.journal.proof_rows(epoch_id).await.map_err(|error| journal_fault("reading rows", &error))?;
-        let done: BTreeSet<_> = rows
+        let with_rows: BTreeSet<_> = rows
             .iter()
             .filter(|pending| matches!(pending.row.bucket_type, Bucket::Recent | Bucket::Old))
             .map(|pending| pending.row.target_supernode_account.as_str())
             .collect();
-        let open =
-            assigned.iter().map(|target| target.trim()).filter(|target| !target.is_empty() && *target != own);
-        Ok(open.filter(|target| !done.contains(target)).map(str::to_owned).collect())
+        let mut open = BTreeSet::new();
+        for target in assigned.iter().map(|target| target.trim()) {
+            let is_candidate = !target.is_empty() && target != own && !with_rows.contains(target);
+            let is_done = self.marker(&target_marker(target)).await?.is_some_and(|done| done >= epoch_id);
+            if is_candidate && !is_done {
+                open.insert(target.to_owned());
+            }
+        }
+        Ok(open.into_iter().collect())
     }
 
-    async fn challenge_target(
-        &self,
-        view: &EpochView,
-        target: &str,
-        shutdown: &Cancel,
-    ) -> Result<(), ChallengeError> {
-        if shutdown.is_cancelled() {
-            return Ok(());
-        }
-        let rows = self.challenger.rows(view, target).await.inspect_err(|error| {
+    async fn challenge_target(&self, view: &EpochView, target: &str) -> Result<(), ChallengeError> {
+        let asker = &self.challenger.asker;
+        let deadline = asker.config.target_deadline();
+        let rows = within(asker.scheduler.as_ref(), deadline, self.challenger.rows(view, target)).await;
+        let rows = rows.unwrap_or_else(|| {
+            Err(ChallengeError::Ours {
+                stage: format!("challenging {target}"),
+                reason: format!("it was not done within {} ms", deadline.as_millis()),
+                transient: true,
+            })
+        });
+        let rows = rows.inspect_err(|error| {
+            self.telemetry.count("challenge_held_total", &[], 1);
             let event = Event::new("challenge.held")
                 .with("epoch_id", view.anchor.epoch_id)
                 .with("target", target)
                 .with("reason", error.to_string());
             self.telemetry.event(event);
         })?;
-        self.keep(view.anchor.epoch_id, &rows).await
+        self.keep(view.anchor.epoch_id, &rows).await?;
+        self.mark(&target_marker(target), view.anchor.epoch_id).await
     }
 
     async fn keep(&self, epoch_id: EpochId, rows: &[StorageProofResult]) -> Result<(), ChallengeError> {
@@ -143,14 +173,14 @@ impl ChallengeService {
         kept.map_err(|error| journal_fault("keeping rows", &error))
     }
 
-    async fn journal_marker(&self) -> Result<Option<EpochId>, ChallengeError> {
-        let marker = self.journal.epoch_marker(DISPATCHED_MARKER).await;
+    async fn marker(&self, name: &str) -> Result<Option<EpochId>, ChallengeError> {
+        let marker = self.journal.epoch_marker(name).await;
         marker.map_err(|error| journal_fault("reading the last epoch", &error))
     }
 
-    async fn mark_done(&self, epoch_id: EpochId) -> Result<(), ChallengeError> {
+    async fn mark(&self, name: &str, epoch_id: EpochId) -> Result<(), ChallengeError> {
         let now_s = self.challenger.asker.scheduler.wall_clock_ms() / 1000;
-        let marked = self.journal.raise_epoch_marker(DISPATCHED_MARKER, epoch_id, now_s).await;
+        let marked = self.journal.raise_epoch_marker(name, epoch_id, now_s).await;
         marked.map_err(|error| journal_fault("marking the epoch", &error))
     }
 }

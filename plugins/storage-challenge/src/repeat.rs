@@ -1,0 +1,87 @@
+//! Single challenges, for whoever repeats a row: the [`Challenger`] seam.
+//!
+//! Owns what a repetition asks for: the artifact that the row names, with ranges that the target could not know then.
+
+use crate::ask::{Outcome, Question};
+use crate::challenge::TargetChallenger;
+use crate::draw::Draw;
+use crate::epoch_view::{EpochView, Target, chain_fault, counts_of, is_challengeable, read_params};
+use lampkeeper_plugin_sdk::api::chain::Ticket;
+use lampkeeper_plugin_sdk::api::challenge::{
+    ChallengeError, ChallengeOutcome, ChallengeRequest, Challenger, RepeatedArtifact,
+};
+use lampkeeper_plugin_sdk::prelude::*;
+
+impl TargetChallenger {
+    /// The draw of a row that is repeated: the artifact that the row names, not another one.
+    async fn repeated_draw(
+        &self,
+        view: &EpochView,
+        target: &Target,
+        ticket: &Ticket,
+        repeated: &RepeatedArtifact,
+    ) -> Result<Result<Draw, &'static str>, ChallengeError> {
+        let Some(held) = self.held(view, target, ticket).await? else {
+            return Ok(Err("the target need not hold any of the ticket's artifacts"));
+        };
+        let artifact = held.iter().find(|artifact| artifact.key.to_string() == repeated.artifact_key);
+        let Some(artifact) = artifact else {
+            return Ok(Err("the artifact is none that the target has to hold for the ticket"));
+        };
+        let mut artifact = *artifact;
+        artifact.class = repeated.class;
+        let count = counts_of(ticket).of(repeated.class);
+        Ok(Ok(Draw { artifact, ordinal: repeated.ordinal, count }))
+    }
+}
+
+#[async_trait]
+impl Challenger for TargetChallenger {
+    async fn challenge(&self, request: ChallengeRequest) -> Result<ChallengeOutcome, ChallengeError> {
+        let chain = self.asker.chain.as_ref();
+        let not_eligible = |reason: &str| Ok(ChallengeOutcome::NotEligible { reason: reason.to_owned() });
+        let view = EpochView::load(chain, request.epoch_id, read_params(chain).await?).await?;
+        if !view.membership.is_routed(&request.target_account) {
+            return not_eligible("the target is no routed supernode");
+        }
+        let Some(target) = view.target(chain, &request.target_account).await? else {
+            return not_eligible("the target has no address or no public key on the chain");
+        };
+        let ticket = match chain.ticket(&request.ticket_id).await {
+            Ok(ticket) if is_challengeable(&ticket) => ticket,
+            Ok(_) => return not_eligible("the ticket is no longer stored"),
+            Err(error) if error.is_not_found() => return not_eligible("the ticket is gone"),
+            Err(error) => return Err(chain_fault("reading the ticket", &error)),
+        };
+        let (draw, seed) = match &request.repeated {
+            None => match self.canonical_draw(&view, &target, &ticket).await? {
+                Some(draw) => (draw, view.anchor.seed),
+                None => return not_eligible("the target holds nothing of the class that was rolled"),
+            },
+            Some(repeated) => {
+                let draw = match self.repeated_draw(&view, &target, &ticket, repeated).await? {
+                    Ok(draw) => draw,
+                    Err(reason) => return not_eligible(reason),
+                };
+                let present =
+                    chain.current_epoch().await.map_err(|error| chain_fault("reading the epoch", &error))?;
+                let present = chain.epoch_anchor(present.epoch_id).await;
+                (draw, present.map_err(|error| chain_fault("reading the anchor", &error))?.seed)
+            }
+        };
+        let question = Question {
+            target: &target,
+            ticket_id: &ticket.ticket_id,
+            bucket: request.bucket,
+            draw,
+            seed: &seed,
+        };
+        match self.asker.ask(&view, question).await? {
+            Outcome::NotEligible(reason) => Ok(ChallengeOutcome::NotEligible { reason }),
+            Outcome::Undecided(error) => Err(error),
+            Outcome::Row(finding) => {
+                Ok(ChallengeOutcome::Row { observation: finding.observation, row: Box::new(finding.row) })
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the plugin around a small world: a ticket, some supernodes, a scripted chain, a transport without a network.
+
+mod answers;
+mod asking;
+mod history;
+mod legacy_calls;
+mod rhythm;
+mod serving;
+mod support;
