@@ -21,6 +21,7 @@ pub use message::{
 pub use params::{EnforcementMode, Params};
 pub use records::{
     AccountInfo, EpochAnchor, EpochReport, HealOp, HealOpStatus, HostReport, PortState,
-    StorageChallengeObservation, StorageProofResult, Supernode, SupernodeState, Ticket, TicketState,
+    StorageChallengeObservation, StorageProofResult, Supernode, SupernodeState, SupernodeStateSince, Ticket,
+    TicketState,
 };
 pub use state::{NodeSuspicion, ReporterReliability, ReporterTrustBand, TicketDeterioration};

@@ -380,6 +380,27 @@ pub struct Supernode {
     pub state_reason: String,
     /// The height since which it is in that state.
     pub state_height: i64,
+    /// All its states, oldest first, the latest included; empty if the client does not tell.
+    pub states: Vec<SupernodeStateSince>,
+}
+
+/// A state of a supernode and when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SupernodeStateSince {
+    /// The state.
+    pub state: SupernodeState,
+    /// The height at which it began.
+    pub height: i64,
+}
+
+impl Supernode {
+    /// The state at a height; `None` before the first, or if the history is not known.
+    #[must_use]
+    pub fn state_at(&self, height: i64) -> Option<SupernodeState> {
+        // Of two that began at once the first counts, as for the latest state (wire 2.8).
+        let began = self.states.iter().rev().filter(|since| since.height <= height);
+        began.max_by_key(|since| since.height).map(|since| since.state)
+    }
 }
 
 /// What the auth module knows of an account.

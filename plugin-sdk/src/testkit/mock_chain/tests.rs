@@ -1,3 +1,5 @@
+//! Tests of the scripted chain: what it refuses, and how it says so.
+
 use super::*;
 use crate::testkit::VirtualScheduler;
 use lampkeeper_api::chain::{ChainClient, ChainReader, HealClaimMessage};

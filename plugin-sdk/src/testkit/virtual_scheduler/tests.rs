@@ -1,3 +1,5 @@
+//! Tests of the scheduler in virtual time: order, time, crashes, what it reports.
+
 use super::*;
 use lampkeeper_api::scheduler::{random_u64, within};
 use std::sync::Mutex;

@@ -1,7 +1,8 @@
 //! Between the seam's types and the chain's.
 
 use crate::api::chain::{
-    AccountInfo, ChainError, ChainMessage, PAGE_LIMIT_MAX, Page, PageRequest, Rejection, Supernode, Ticket,
+    AccountInfo, ChainError, ChainMessage, PAGE_LIMIT_MAX, Page, PageRequest, Rejection, Supernode,
+    SupernodeStateSince, Ticket,
 };
 use crate::injection::rejection_reason;
 use crate::message::{EpochReport, FinalizeAction, Message, RequestAction};
@@ -136,6 +137,11 @@ pub(super) fn supernode(record: &SupernodeRecord) -> Supernode {
         state: latest.map(|latest| latest.state).unwrap_or_default(),
         state_reason: latest.map(|latest| latest.reason.clone()).unwrap_or_default(),
         state_height: latest.map(|latest| latest.height).unwrap_or_default(),
+        states: record
+            .states
+            .iter()
+            .map(|since| SupernodeStateSince { state: since.state, height: since.height })
+            .collect(),
     }
 }
 
