@@ -5,7 +5,7 @@
 //! rule errs on the target's side: it answers for what fell to it when the ticket was stored and still falls to it.
 
 use crate::members_then::MembersThen;
-use lampkeeper_plugin_sdk::api::chain::{Supernode, SupernodeState, Ticket};
+use lampkeeper_plugin_sdk::api::chain::{Supernode, SupernodeState, SupernodeStateSince, Ticket};
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
 
 /// Where an account stands among the keys.
@@ -18,6 +18,7 @@ struct Member {
     position: Position,
     state: SupernodeState,
     state_height: i64,
+    states: Vec<SupernodeStateSince>,
 }
 
 /// The supernodes at one height.
@@ -62,6 +63,7 @@ impl Membership {
             position: position_of(&node.supernode_account),
             state: node.state,
             state_height: node.state_height,
+            states: node.states.clone(),
         });
         Self { members: members.collect(), height }
     }
@@ -86,7 +88,9 @@ impl Membership {
     ) -> Option<TargetPlacement<'a>> {
         let settled_before = self.settled_before(rule.grace_blocks);
         let member = self.find(target)?;
-        if ticket.block_height > settled_before || !took_part(member, ticket, settled_before) {
+        if ticket.block_height > settled_before
+            || !took_part(member, ticket, settled_before, rule.grace_blocks)
+        {
             return None;
         }
         let others = || self.members.iter().filter(|other| other.account != target);
@@ -120,18 +124,33 @@ impl Membership {
     }
 }
 
-/// Whether artifacts were placed on a member when a ticket was stored. The chain tells only since when a member is in
-/// its present state, so there are two ways to know: it has taken artifacts since before, or it finalised the ticket,
-/// which only active members do.
-fn took_part(member: &Member, ticket: &Ticket, settled_before: i64) -> bool {
+/// Whether artifacts were placed on a member when a ticket was stored. What it took then is still its own, whatever
+/// became of it since, as long as it is part of the network.
+fn took_part(member: &Member, ticket: &Ticket, settled_before: i64, grace_blocks: u64) -> bool {
+    if !member.state.is_routed() {
+        return false;
+    }
+    if !member.states.is_empty() {
+        return was_active_around(&member.states, ticket.block_height, grace_blocks);
+    }
+    // A client that tells only the present state leaves two ways to know: the member has taken artifacts since before,
+    // or it finalised the ticket, which only active members do.
     let finalised = || ticket.supernode_accounts.iter().any(|account| account.trim() == member.account);
     match member.state {
         SupernodeState::Active if member.state_height > settled_before => false,
         SupernodeState::Active => member.state_height <= ticket.block_height || finalised(),
-        // It takes nothing new, but what it took is still its own.
-        SupernodeState::Postponed | SupernodeState::StorageFull => finalised(),
-        _ => false,
+        _ => finalised(),
     }
+}
+
+/// Whether a member took artifacts from a ticket's registration until its artifacts had had time to arrive.
+fn was_active_around(states: &[SupernodeStateSince], height: i64, grace_blocks: u64) -> bool {
+    let until = height.saturating_add(i64::try_from(grace_blocks).unwrap_or(i64::MAX));
+    let at_first =
+        states.iter().rev().filter(|since| since.height <= height).max_by_key(|since| since.height);
+    let took_at_first = at_first.is_some_and(|since| since.state.takes_artifacts());
+    let changed = states.iter().any(|since| since.height > height && since.height <= until);
+    took_at_first && !changed
 }
 
 impl TargetPlacement<'_> {
@@ -154,7 +173,8 @@ pub(crate) fn position_of(account: &str) -> Position {
 fn distance(position: &Position, key: &ArtifactKey) -> Position {
     std::array::from_fn(|byte| position[byte] ^ key.as_bytes()[byte])
 }
-
+    use super::*;
+    use std::collections::BTreeMap;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +212,30 @@ mod tests {
         let mut names = NAMES;
         names.sort_by_key(|account| key.distance_to_account(account));
         names[..count].to_vec()
+    }
+
+    #[test]
+    fn with_its_history_known_a_member_answers_for_what_it_took_whatever_it_is_now() {
+        use SupernodeState::{Active, Postponed, Stopped};
+        for (case, history, expected) in [
+            ("active all along", vec![(Active, 1)], true),
+            ("postponed since", vec![(Active, 1), (Postponed, 300)], true),
+            ("postponed and recovered since", vec![(Active, 1), (Postponed, 300), (Active, 400)], true),
+            ("postponed at the time", vec![(Active, 1), (Postponed, 90), (Active, 200)], false),
+            ("postponed while the artifacts were under way", vec![(Active, 1), (Postponed, 110)], false),
+            ("joined later", vec![(Active, 150)], false),
+            ("gone", vec![(Active, 1), (Stopped, 300)], false),
+        ] {
+            let mut node = Supernode { supernode_account: "a".to_owned(), ..Supernode::default() };
+            node.states =
+                history.iter().map(|&(state, height)| SupernodeStateSince { state, height }).collect();
+            (node.state, node.state_height) = history.last().copied().expect("a state");
+            let membership = Membership::new(&[node], 1000);
+            let ticket = Ticket { block_height: 100, ..Ticket::default() };
+            let then = MembersThen::Known(BTreeMap::new());
+            let placed = membership.of_target("a", &ticket, &then, RULE).is_some();
+            assert_eq!(placed, expected, "{case}");
+        }
     }
 
     #[test]
