@@ -47,6 +47,7 @@ mod recheck;
 pub mod refusal;
 mod report;
 mod retention;
+pub mod scenario;
 mod scoring;
 pub mod state;
 mod supernode_module;

@@ -31,7 +31,7 @@ fn share(amount: u64, bps: u64) -> u64 {
 }
 
 impl State {
-    pub(super) fn distribute_fees(&mut self, done: &Action) {
+    pub(crate) fn distribute_fees(&mut self, done: &Action) {
         let supernodes: BTreeSet<&str> = done.supernodes.iter().map(String::as_str).collect();
         let shares = Shares::of(
             done.price_ulume,

@@ -61,7 +61,7 @@ pub struct TxOutcome {
 }
 
 /// A transaction that waits for its block.
-struct Pending {
+pub(crate) struct Pending {
     tx_hash: String,
     creator: String,
     message: Message,
@@ -71,10 +71,10 @@ struct Pending {
     done: oneshot::Sender<TxOutcome>,
 }
 
-struct Shared {
-    state: State,
+pub(crate) struct Shared {
+    pub(crate) state: State,
     mempool: VecDeque<Pending>,
-    injector: Injector,
+    pub(crate) injector: Injector,
     /// Committed states before the present one, the latest last; kept only while a rule asks for a lagging replica.
     history: VecDeque<Arc<State>>,
     /// Blocks that are not to be made.
@@ -83,6 +83,43 @@ struct Shared {
     halted: Option<BlockError>,
     height_waiters: Vec<(i64, oneshot::Sender<()>)>,
     transactions_accepted: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(state: State, injections: InjectionPlan) -> Self {
+        Self {
+            state,
+            mempool: VecDeque::new(),
+            injector: Injector::new(injections),
+            history: VecDeque::new(),
+            frozen_intervals: 0,
+            halted: None,
+            height_waiters: Vec::new(),
+            transactions_accepted: 0,
+        }
+    }
+
+    /// Puts a transaction into the mempool, to be executed that many blocks later than it could be.
+    pub(crate) fn enqueue(
+        &mut self,
+        creator: &str,
+        message: Message,
+        postpone_blocks: u32,
+    ) -> oneshot::Receiver<TxOutcome> {
+        let (done, receiver) = oneshot::channel();
+        self.transactions_accepted += 1;
+        let tx_hash = translate::tx_hash(&self.state.chain_id, self.transactions_accepted, creator, &message);
+        let not_before_height = self.state.height.saturating_add(1 + i64::from(postpone_blocks));
+        let creator = creator.to_owned();
+        self.mempool.push_back(Pending { tx_hash, creator, message, not_before_height, done });
+        receiver
+    }
+
+    /// The committed state of `blocks` blocks ago, or the oldest that is kept.
+    pub(crate) fn replica(&self, blocks: u32) -> Option<Arc<State>> {
+        let back = usize::try_from(blocks).unwrap_or(usize::MAX).min(self.history.len());
+        self.history.get(self.history.len() - back).cloned()
+    }
 }
 
 /// A chain that many clients share.
@@ -103,17 +140,7 @@ impl SimChain {
     /// A chain that continues from a state. No block is made before [`Self::start`] or [`Self::produce_block`].
     #[must_use]
     pub fn new(state: State, options: SimChainOptions, scheduler: Arc<dyn Scheduler>) -> Arc<Self> {
-        let injector = Injector::new(options.injections.clone());
-        let shared = Shared {
-            state,
-            mempool: VecDeque::new(),
-            injector,
-            history: VecDeque::new(),
-            frozen_intervals: 0,
-            halted: None,
-            height_waiters: Vec::new(),
-            transactions_accepted: 0,
-        };
+        let shared = Shared::new(state, options.injections.clone());
         Arc::new(Self { shared: Mutex::new(shared), options, scheduler, stop: Cancel::new() })
     }
 
@@ -220,19 +247,7 @@ impl SimChain {
         if shared.mempool.len() >= self.options.mempool_transactions_max {
             return Err(refused("the mempool is full".to_owned()));
         }
-        let (done, receiver) = oneshot::channel();
-        shared.transactions_accepted += 1;
-        let tx_hash =
-            translate::tx_hash(&shared.state.chain_id, shared.transactions_accepted, creator, &message);
-        let not_before_height = shared.state.height.saturating_add(1 + i64::from(postpone_blocks));
-        shared.mempool.push_back(Pending {
-            tx_hash,
-            creator: creator.to_owned(),
-            message,
-            not_before_height,
-            done,
-        });
-        Ok(receiver)
+        Ok(shared.enqueue(creator, message, postpone_blocks))
     }
 
     async fn wait_for_outcome(
@@ -259,8 +274,6 @@ impl SimChain {
 
     /// The committed state of `blocks` blocks ago, or the oldest that is kept.
     fn replica(&self, blocks: u32) -> Option<Arc<State>> {
-        let shared = self.lock();
-        let back = usize::try_from(blocks).unwrap_or(usize::MAX).min(shared.history.len());
-        shared.history.get(shared.history.len() - back).cloned()
+        self.lock().replica(blocks)
     }
 }

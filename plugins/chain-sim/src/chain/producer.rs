@@ -32,7 +32,7 @@ pub(super) fn start(chain: &Arc<SimChain>) -> Arc<dyn TaskHandle> {
 }
 
 impl Shared {
-    pub(super) fn produce_block(
+    pub(crate) fn produce_block(
         &mut self,
         time_ms: i64,
         options: &SimChainOptions,

@@ -58,7 +58,7 @@ pub(super) fn adjust(
 }
 
 /// `trunc(delta·percent/100)`, toward zero.
-pub(super) const fn scale(delta: i64, percent: i64) -> i64 {
+pub(crate) const fn scale(delta: i64, percent: i64) -> i64 {
     delta * percent / 100
 }
 

@@ -11,7 +11,9 @@ mod recovery;
 mod reporter;
 mod ticket;
 
+pub(crate) use adjust::scale;
 pub(crate) use deltas::Deltas;
+pub(crate) use reporter::trust_band;
 
 use crate::api::EpochId;
 use crate::api::chain::StorageProofResult;

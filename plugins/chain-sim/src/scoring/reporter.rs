@@ -68,7 +68,7 @@ fn count_in_window(reliability: &mut ReporterReliability, delta: i64, epoch_id: 
 }
 
 /// The band of a score. A threshold of 0 or less is read as its default.
-pub(super) fn trust_band(score: i64, params: &Params) -> ReporterTrustBand {
+pub(crate) fn trust_band(score: i64, params: &Params) -> ReporterTrustBand {
     let defaults = Params::default();
     let threshold = |value: i64, default: i64| if value <= 0 { default } else { value };
     let ineligible = threshold(
