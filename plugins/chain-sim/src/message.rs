@@ -49,7 +49,7 @@ pub enum Message {
     StopSupernode {
         /// The operator.
         validator_address: String,
-        /// For people; stored with the state.
+        /// For people; told in the event.
         #[serde(default)]
         reason: String,
     },
