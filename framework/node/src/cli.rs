@@ -54,6 +54,9 @@ pub enum Command {
     /// Known answers of the protocol.
     #[command(subcommand)]
     Vectors(VectorsCommand),
+    /// Scenarios of the simulated chain.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
     /// How a running node, or a kept devnet, is doing.
     Status(ControlArgs),
     /// Store a file in the network; prints its ticket.
@@ -153,6 +156,20 @@ pub enum VectorsCommand {
     Check {
         /// The folder with the `.json` files.
         dir: PathBuf,
+    },
+}
+
+/// Scenarios of the simulated chain.
+#[derive(Debug, Subcommand)]
+pub enum ScenarioCommand {
+    /// Run scenario files and print what was expected and what was found; the format is in docs/scenarios.md.
+    Run {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print the checks that passed, too.
+        #[arg(long, short)]
+        verbose: bool,
     },
 }
 

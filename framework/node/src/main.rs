@@ -12,7 +12,7 @@ mod output;
 mod plugins;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, KeysCommand, ManifestCommand, PluginsCommand, VectorsCommand};
+use cli::{Cli, Command, KeysCommand, ManifestCommand, PluginsCommand, ScenarioCommand, VectorsCommand};
 use output::{Failure, Outcome};
 use std::process::ExitCode;
 
@@ -32,6 +32,9 @@ fn carry_out(command: Command) -> Outcome {
         Command::Keys(KeysCommand::Create { file }) => commands::keys::create(&file),
         Command::Keys(KeysCommand::Show { file }) => commands::keys::show(&file),
         Command::Vectors(VectorsCommand::Check { dir }) => commands::vectors::check(&dir),
+        Command::Scenario(ScenarioCommand::Run { files, verbose }) => {
+            commands::scenario::run(&files, verbose)
+        }
         Command::Status(control) => asynchronously(commands::ask::status(&control)),
         Command::Store { file, control } => asynchronously(commands::ask::store(&file, &control)),
         Command::Fetch { ticket, output, control } => {

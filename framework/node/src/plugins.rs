@@ -10,6 +10,8 @@ use lampkeeper_epoch_reporter as _;
 use lampkeeper_heal_full as _;
 #[cfg(feature = "heal-minimal")]
 use lampkeeper_heal_minimal as _;
+#[cfg(feature = "journal-postgres")]
+use lampkeeper_journal_postgres as _;
 #[cfg(feature = "journal-sqlite")]
 use lampkeeper_journal_sqlite as _;
 #[cfg(feature = "network-replicas")]
@@ -32,11 +34,12 @@ use lampkeeper_core::node::Advisory;
 use lampkeeper_core::registry::{PluginRule, RegistryError};
 
 /// Every plugin of this repository and the cargo feature that brings it.
-const KNOWN: [(&str, &str); 12] = [
+const KNOWN: [(&str, &str); 13] = [
     ("chain-sim", "chain-sim"),
     ("epoch-reporter", "epoch-reporter"),
     ("heal-full", "heal-full"),
     ("heal-minimal", "heal-minimal"),
+    ("journal-postgres", "journal-postgres"),
     ("journal-sqlite", "journal-sqlite"),
     ("network-replicas", "network-replicas"),
     ("recheck", "recheck"),

@@ -5,4 +5,5 @@ pub mod check;
 pub mod keys;
 pub mod plugins;
 pub mod run;
+pub mod scenario;
 pub mod vectors;

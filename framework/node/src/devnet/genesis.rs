@@ -63,7 +63,7 @@ fn blake3_of(bytes: &[u8]) -> lampkeeper_protocol::artifact_key::ArtifactKey {
     lampkeeper_protocol::artifact_key::ArtifactKey::of(bytes)
 }
 
-/// The address under which the chain knows a node. In one process nothing is resolved: the account is what counts.
+/// The address under which the chain and the other nodes know a node.
 #[must_use]
 pub fn address_of(name: &str) -> String {
     format!("{name}.devnet:4444")
@@ -139,6 +139,7 @@ create = false
 
 [plugins.transport-memory.config]
 network = "{chain_id}"
+address = "{address}"
 
 [plugins.storage-fs]
 
@@ -166,6 +167,7 @@ poll_interval_ms = {poll_ms}
 
 [plugins.{strategy}]
 "#,
+        address = address_of(name),
         answer_ms = (epoch_ms / 4).clamp(500, 10_000),
         recheck_ms = epoch_ms / 4,
     )
