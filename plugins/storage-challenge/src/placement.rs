@@ -173,8 +173,7 @@ pub(crate) fn position_of(account: &str) -> Position {
 fn distance(position: &Position, key: &ArtifactKey) -> Position {
     std::array::from_fn(|byte| position[byte] ^ key.as_bytes()[byte])
 }
-    use super::*;
-    use std::collections::BTreeMap;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// Other nodes that are tried when a target can't be reached, to tell its fault from ours.
-const PEERS_TRIED_MAX: usize = 8;
+const PEERS_TRIED_MAX: usize = 16;
 /// How long each of them has.
 const PEER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The port of an address that names none (wire 9.1).
@@ -56,14 +56,14 @@ impl Asker {
         public_key.verify(MESSAGE, &signature).map_err(|error| ours(stage, error.to_string()))
     }
 
-    /// Whether most of the others can be reached when a target can't: if not, the fault is likely ours, or the network
-    /// is cut in two and we don't know which half is right.
+    /// Whether three of four active nodes can be reached when a target can't: if not, the fault is likely ours, or the
+    /// network is cut in two and we don't know which part is right.
     async fn check_connection(&self, view: &EpochView, account: &str) -> Result<(), ChallengeError> {
         let own = self.signer.account();
         let is_tried = |node: &&Supernode| {
             node.supernode_account != account
                 && node.supernode_account != own
-                && node.state.is_routed()
+                && node.state.takes_artifacts()
                 && !node.latest_address.is_empty()
         };
         // The nodes that follow the target, so that not the same few are tried for every target.
@@ -74,10 +74,10 @@ impl Asker {
             self.transport.probe_port(&node.latest_address, port_of(&node.latest_address), PEER_TIMEOUT)
         });
         let open = join_all(probes).await.into_iter().filter(|state| *state == PortState::Open).count();
-        if others.is_empty() || 2 * open > others.len() {
+        if 4 * open >= 3 * others.len() {
             return Ok(());
         }
-        let reason = format!("neither the target nor most of {} other nodes can be reached", others.len());
+        let reason = format!("besides the target, only {open} of {} other nodes can be reached", others.len());
         Err(ours("checking our own connection", reason))
     }
 

@@ -1,0 +1,8 @@
+//! Networks of nodes that challenge each other, in virtual time, on a simulated chain: who lies is caught, who is honest
+//! is not accused.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod adversaries;
+mod honesty;
+mod liars;
+mod network;
