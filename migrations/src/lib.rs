@@ -7,7 +7,7 @@
 //!
 //! Diesel checks a statement against one connection type. To be generic over it, each statement would have to list
 //! diesel's traits for each of its parts, and diesel's own connection to either database knows no upserts. So the files
-//! in `src/backend` are compiled once for each database that is enabled: as [`sqlite`] and as [`postgres`].
+//! in `src/backend` are compiled once for each database that is enabled: as the modules `sqlite` and `postgres`.
 #![forbid(unsafe_code)]
 // Both are the folder `backend`; only a build with both features sees it twice.
 #![allow(clippy::duplicate_mod, reason = "compiled once for each database, as said above")]

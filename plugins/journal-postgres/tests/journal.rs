@@ -20,7 +20,7 @@ use lampkeeper_plugin_sdk::api::journal::{
 };
 use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket, ResultClass};
 use lampkeeper_plugin_sdk::testkit::{RecordingTelemetry, VirtualScheduler, conformance, context};
-use server::Server;
+use server::{Server, USER_WITH_PASSWORD};
 use std::cell::Cell;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -418,6 +418,24 @@ fn a_user_with_one_empty_schema_is_enough() {
         matches!(&error, OpenJournalError::Database { attempted, .. } if attempted == "creating its schema"),
         "{error}"
     );
+}
+
+#[test]
+fn a_password_opens_and_is_not_shown() {
+    let Some(server) = server::shared() else { return };
+    execute(
+        &server,
+        "CREATE ROLE guarded LOGIN PASSWORD 's3cret@'; CREATE SCHEMA guarded AUTHORIZATION guarded",
+    );
+    let node =
+        |password: &str| Node::new(&server.url_of(&format!("{USER_WITH_PASSWORD}{password}")), "guarded");
+    let welcome = node(":s3cret%40");
+    drop(welcome.scheduler.block_on(welcome.open()).unwrap());
+    for password in ["", ":s3cret", ":s3cret%2540"] {
+        let error = node(password).refusal();
+        assert!(matches!(&error, OpenJournalError::Unreachable { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
+    }
 }
 
 /// Numbers, texts and words at the edges of what the columns hold.

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Who the server's databases belong to.
 const SUPERUSER: &str = "lampkeeper";
+/// The one user whom the server asks for a password.
+pub(crate) const USER_WITH_PASSWORD: &str = "guarded";
 
 /// A running server; it is stopped and removed with its value.
 pub(crate) struct Server {
@@ -53,6 +55,9 @@ pub(crate) fn private() -> Option<Server> {
     let server = Server { programs, run_as, dir };
     let data = server.data_dir();
     server.run("initdb", &["-D", &data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-sync"]);
+    let rules = server.dir.path().join("data/pg_hba.conf");
+    let others = fs::read_to_string(&rules).unwrap();
+    fs::write(&rules, format!("local all {USER_WITH_PASSWORD} scram-sha-256\n{others}")).unwrap();
     server.start();
     Some(server)
 }
