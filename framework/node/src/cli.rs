@@ -3,7 +3,9 @@
 //! Owns the arguments and their checking. What the commands do is in `commands` and `devnet`.
 
 use crate::devnet::damage::Damage;
+use crate::sim::{Profile, Seeds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// The exit codes, which are the same for every command. 2 is the argument parser's: the command line is wrong.
@@ -38,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a whole network in this process: store a file, damage it, watch it being found and healed.
     Devnet(Box<DevnetArgs>),
+    /// Run whole networks under virtual time from a seed, with faults, and check what must hold.
+    Sim(SimArgs),
     /// Run a node.
     Run(ManifestArgs),
     /// Check a manifest without starting anything; every problem is listed.
@@ -191,6 +195,32 @@ impl Strategy {
             Self::Full => "heal-full",
         }
     }
+}
+
+/// The options of simulated networks.
+#[derive(Debug, Clone, Args)]
+pub struct SimArgs {
+    /// What everything is drawn from: the same options give the same run.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+    /// How many nodes.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(4..=50))]
+    pub nodes: u16,
+    /// How many epochs; the first stores files, the last four are without faults.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(7..=10_000))]
+    pub epochs: u64,
+    /// What goes wrong.
+    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = Profile::All)]
+    pub faults: Profile,
+    /// Run many seeds, the last one included, instead of one.
+    #[arg(long, value_name = "FROM..TO", conflicts_with_all = ["seed", "trace"])]
+    pub seeds: Option<Seeds>,
+    /// With `--seeds`: how many runs at once.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub jobs: NonZeroUsize,
+    /// Write what happened to this file.
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
 }
 
 /// The options of a local network.

@@ -10,6 +10,7 @@ mod download;
 mod operations;
 mod output;
 mod plugins;
+mod sim;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, KeysCommand, ManifestCommand, PluginsCommand, ScenarioCommand, VectorsCommand};
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Outcome {
     match command {
         Command::Devnet(args) => asynchronously(devnet::run(&args)),
+        Command::Sim(args) => sim::simulate(&args),
         Command::Run(args) => asynchronously(commands::run::run(&args.manifest)),
         Command::Check(args) => commands::check::check(&args.manifest),
         Command::Plugins(PluginsCommand::List { json }) => commands::plugins::list(json),

@@ -244,7 +244,11 @@ mod tests {
             scheduler.block_on(store.put(&key, b"some bytes".to_vec())).unwrap();
             scheduler.kill_group("n1");
             disk.crash();
-            assert_eq!(now(disk.store.get(&key)).unwrap().as_deref(), Some(&b"some bytes"[..]), "seed {seed}");
+            assert_eq!(
+                now(disk.store.get(&key)).unwrap().as_deref(),
+                Some(&b"some bytes"[..]),
+                "seed {seed}"
+            );
         }
     }
 }

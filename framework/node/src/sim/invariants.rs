@@ -50,9 +50,8 @@ impl Invariants {
     pub fn before_block(&mut self, world: &World) {
         let ops = ops(world);
         for (account, keys) in world.ledger.take_sent() {
-            let verified = |op: &&HealOp| {
-                op.healer_supernode_account == account && op.status == HealOpStatus::Verified
-            };
+            let verified =
+                |op: &&HealOp| op.healer_supernode_account == account && op.status == HealOpStatus::Verified;
             let allowed: BTreeSet<ArtifactKey> = ops
                 .iter()
                 .filter(verified)
@@ -140,7 +139,8 @@ impl Invariants {
                 continue;
             }
             let (epoch_id, target, reporter, ticket_id) = key;
-            if world.is_honest(&target) && world.is_honest(&reporter) && !storm.has_touched(&target, epoch_id) {
+            if world.is_honest(&target) && world.is_honest(&reporter) && !storm.has_touched(&target, epoch_id)
+            {
                 let details = format!(
                     "accused by {} of {class:?} on ticket {ticket_id} in epoch {epoch_id}",
                     world.name_of(&reporter)
@@ -183,7 +183,8 @@ impl Invariants {
                 && is_due
                 && has_claim(member, op.heal_op_id)
             {
-                let details = format!("operation {} is {} and never finished", op.heal_op_id, op.status.name());
+                let details =
+                    format!("operation {} is {} and never finished", op.heal_op_id, op.status.name());
                 world.ledger.violate("final-heals-finish", &member.name, details);
             }
         }
@@ -209,7 +210,11 @@ fn verified_means_right(world: &World, ops: &[HealOp]) {
         });
         if data_hash.is_some_and(|data_hash| data_hash != op.result_hash) {
             let details = format!("operation {} was verified with {}", op.heal_op_id, op.result_hash);
-            world.ledger.violate("verified-means-right", world.name_of(&op.healer_supernode_account), details);
+            world.ledger.violate(
+                "verified-means-right",
+                world.name_of(&op.healer_supernode_account),
+                details,
+            );
         }
     }
 }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Seeds, the last one included.
@@ -105,16 +105,14 @@ struct Tally {
 fn many(options: SimOptions, seeds: Seeds, jobs: NonZeroUsize) -> Outcome {
     let next = AtomicU64::new(seeds.first);
     let tally = Mutex::new(Tally::default());
-    let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..jobs.get() {
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed) {
+                loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > seeds.last || seed < seeds.first {
+                    if seed > seeds.last {
                         return;
                     }
-                    is_over.fetch_or(seed == seeds.last, Ordering::Relaxed);
                     let outcome = run_contained(SimOptions { seed, ..options });
                     tally.lock().unwrap_or_else(PoisonError::into_inner).add(outcome);
                 }

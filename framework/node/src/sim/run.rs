@@ -15,6 +15,7 @@ use lampkeeper_plugin_sdk::cascade::fixture::MemoryFile;
 use lampkeeper_plugin_sdk::cascade::{
     FileToStore, Reconstructor, StoreSeams, StoredFile, TicketDocuments, store_file,
 };
+use lampkeeper_protocol::cascade::codec::FileSource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -175,6 +176,19 @@ impl Run {
     }
 }
 
+/// A file in memory, as the encoder reads it.
+struct Content(Vec<u8>);
+
+impl FileSource for Content {
+    fn len_bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        self.0[..].read_at(offset, bytes)
+    }
+}
+
 fn content(seed: u64, number: u64, len_bytes: u64) -> Vec<u8> {
     let mut stream = blake3::Hasher::new()
         .update(b"lampkeeper simulated file")
@@ -199,7 +213,8 @@ async fn store(node: Arc<Node>, content: Vec<u8>, number: u64) -> Result<StoredF
         scheduler: scheduler.as_ref(),
         signer: signer.as_ref(),
     };
-    let file = FileToStore { source: Arc::new(content), file_name: format!("file-{number}"), public: true };
+    let file =
+        FileToStore { source: Arc::new(Content(content)), file_name: format!("file-{number}"), public: true };
     store_file(seams, file, &|_| {}).await.map_err(|error| error.to_string())
 }
 

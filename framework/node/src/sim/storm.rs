@@ -66,9 +66,9 @@ impl Storm {
 
     /// Whether a fault other than damage touched this node lately.
     pub fn was_touched_itself(&self, account: &str, epoch_id: u64) -> bool {
-        self.touched.get(account).is_some_and(|epochs| {
-            epochs.contains(&epoch_id) || epochs.contains(&epoch_id.saturating_sub(1))
-        })
+        self.touched
+            .get(account)
+            .is_some_and(|epochs| epochs.contains(&epoch_id) || epochs.contains(&epoch_id.saturating_sub(1)))
     }
 
     fn touch(&mut self, world: &World, index: usize) {

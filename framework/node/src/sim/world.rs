@@ -138,8 +138,9 @@ impl World {
         });
         let chance = scheduler.for_node("what happens", 0).handle();
         let registry = registry().map_err(|error| error.to_string())?.with_host_seams(HOST_SEAMS);
-        let signers: Vec<TestSigner> =
-            (1..=options.nodes).map(|number| TestSigner::new(&format!("sim {} n{number}", options.seed))).collect();
+        let signers: Vec<TestSigner> = (1..=options.nodes)
+            .map(|number| TestSigner::new(&format!("sim {} n{number}", options.seed)))
+            .collect();
         let state = chain_state(&options, &signers, scheduler.wall_clock_ms())?;
         let chain_options = SimChainOptions {
             block_interval_ms: 0,
@@ -176,9 +177,8 @@ impl World {
         } else {
             0
         };
-        let manifest = Manifest::parse(Path::new("node.toml"), &manifest_text(&name), &self.registry).map_err(
-            |problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
-        )?;
+        let manifest = Manifest::parse(Path::new("node.toml"), &manifest_text(&name), &self.registry)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         let disk = NodeDisk::new(self.scheduler.for_node(&format!("disk of {name}"), 0).handle());
         self.members.push(Member {
             account: signer.account().to_owned(),

@@ -28,10 +28,7 @@ impl DiskJournal {
         self.0.read(work).await.map_err(|trouble| journal_error(trouble, "reading the journal"))?
     }
 
-    async fn write<T: Send>(
-        &self,
-        work: BoxFuture<'_, Result<T, JournalError>>,
-    ) -> Result<T, JournalError> {
+    async fn write<T: Send>(&self, work: BoxFuture<'_, Result<T, JournalError>>) -> Result<T, JournalError> {
         let written = self.0.write(true, work, None).await;
         written.map_err(|trouble| journal_error(trouble, "writing the journal"))?
     }

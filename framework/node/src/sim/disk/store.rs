@@ -34,7 +34,7 @@ impl ArtifactStore for DiskStore {
     async fn put(&self, key: &ArtifactKey, bytes: Vec<u8>) -> Result<PutOutcome, StoreError> {
         let store = &self.0.store;
         let is_new = matches!(now(store.size(key)), Ok(None));
-        let tear: Box<dyn FnOnce() + Send> = Box::new(|| drop(store.damage(key)));
+        let tear: Box<dyn FnOnce() + Send> = Box::new(|| _ = store.damage(key));
         let written = self.0.write(true, store.put(key, bytes), is_new.then_some(tear)).await;
         written.map_err(|trouble| store_error(trouble, "writing an artifact"))?
     }

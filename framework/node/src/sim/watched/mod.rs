@@ -29,13 +29,8 @@ pub enum Role {
 
 impl Role {
     /// Every way to lie.
-    pub const LIES: [Self; 5] = [
-        Self::ClaimsWrongHash,
-        Self::ServesWrongBytes,
-        Self::Truncates,
-        Self::NeverVotes,
-        Self::VotesNo,
-    ];
+    pub const LIES: [Self; 5] =
+        [Self::ClaimsWrongHash, Self::ServesWrongBytes, Self::Truncates, Self::NeverVotes, Self::VotesNo];
 }
 
 /// Whose calls are watched, and by whom.
