@@ -17,6 +17,7 @@
 //! report.assert_passed();
 //! ```
 
+mod chain;
 mod journal;
 mod report;
 mod scheduler;
@@ -24,6 +25,7 @@ mod staging;
 mod store;
 mod transport;
 
+pub use chain::{ChainFixture, ChainReport, ForcedFault, chain};
 pub use journal::{journal, journal_survives_reopening};
 pub use report::{Check, CheckResult, Failure, Report, equal, holds, refused};
 pub use scheduler::scheduler;
