@@ -97,9 +97,11 @@ impl Asker {
         let prepared = self.prepare(view, question)?;
         let mut attempts = 1;
         let mut attempt = self.attempt(target, bucket, draw, &prepared).await?;
-        while let Attempt::Against(..) = attempt
+        while let Attempt::Against(observation, _) = attempt
             && attempts < ATTEMPTS_MAX
         {
+            // Now, and not only at the end: a fault of ours that lasts for both calls may have passed by then.
+            self.check_reach(view, &target.account, observation).await?;
             self.scheduler.sleep(self.config.retry_delay()).await;
             attempts += 1;
             attempt = self.attempt(target, bucket, draw, &prepared).await?;

@@ -167,7 +167,8 @@ impl TargetChallenger {
     }
 }
 
-/// How far a probe brings us towards having seen enough: a target that does not answer has shown enough at once.
+/// How far a probe brings us towards having seen enough: a target that does not answer has shown enough at once, and a
+/// fault of ours would meet the other probes too.
 fn weight_of(outcome: &Result<Outcome, ChallengeError>, enough: usize) -> usize {
     match outcome {
         Ok(Outcome::Row(finding)) => match finding.row.result_class {
@@ -175,6 +176,7 @@ fn weight_of(outcome: &Result<Outcome, ChallengeError>, enough: usize) -> usize 
             ResultClass::TimeoutOrNoResponse => enough,
             _ => 1,
         },
-        Ok(Outcome::NotEligible(_) | Outcome::Undecided(_)) | Err(_) => 0,
+        Ok(Outcome::NotEligible(_) | Outcome::Undecided(_)) => 0,
+        Err(_) => enough,
     }
 }

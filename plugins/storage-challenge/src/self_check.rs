@@ -34,9 +34,19 @@ impl Asker {
     ) -> Result<(), ChallengeError> {
         self.check_key()?;
         check_proofs()?;
+        self.check_reach(view, account, observation).await?;
+        if observation == Observation::Refused { self.check_registration(view).await } else { Ok(()) }
+    }
+
+    /// Whether a silence of `account` is not our own.
+    pub(crate) async fn check_reach(
+        &self,
+        view: &EpochView,
+        account: &str,
+        observation: Observation,
+    ) -> Result<(), ChallengeError> {
         match observation {
             Observation::Unreachable | Observation::TimedOut => self.check_connection(view, account).await,
-            Observation::Refused => self.check_registration(view).await,
             _ => Ok(()),
         }
     }
@@ -77,7 +87,8 @@ impl Asker {
         if 4 * open >= 3 * others.len() {
             return Ok(());
         }
-        let reason = format!("besides the target, only {open} of {} other nodes can be reached", others.len());
+        let reason =
+            format!("besides the target, only {open} of {} other nodes can be reached", others.len());
         Err(ours("checking our own connection", reason))
     }
 

@@ -85,22 +85,43 @@ impl Service for ChallengeService {
 
 impl ChallengeService {
     async fn tick(&self) -> Result<(), ChallengeError> {
+        // A chain node that never answers must not hold up all epochs to come.
+        let asker = &self.challenger.asker;
+        let limit = asker.config.target_deadline();
+        let work = within(asker.scheduler.as_ref(), limit, self.find_work()).await;
+        let work = work.unwrap_or_else(|| {
+            Err(ChallengeError::Ours {
+                stage: "asking the chain for this epoch's targets".to_owned(),
+                reason: format!("it did not answer within {} ms", limit.as_millis()),
+                transient: true,
+            })
+        })?;
+        let Some((epoch_id, work)) = work else { return Ok(()) };
+        if let Some((view, targets)) = work {
+            self.challenge_all(&view, &targets).await?;
+        }
+        self.mark(DISPATCHED_MARKER, epoch_id).await
+    }
+
+    /// The epoch, unless it is done with, and whom to challenge in it, if anybody.
+    async fn find_work(&self) -> Result<Option<(EpochId, Option<(EpochView, Vec<String>)>)>, ChallengeError> {
         let chain = self.challenger.asker.chain.as_ref();
         let epoch = chain.current_epoch().await.map_err(|error| chain_fault("reading the epoch", &error))?;
-        if self.marker(DISPATCHED_MARKER).await?.is_some_and(|done| done >= epoch.epoch_id) {
-            return Ok(());
+        let epoch_id = epoch.epoch_id;
+        if self.marker(DISPATCHED_MARKER).await?.is_some_and(|done| done >= epoch_id) {
+            return Ok(None);
         }
         let params = read_params(chain).await?;
         let off = params.storage_truth_enforcement_mode == EnforcementMode::Unspecified;
         if off || !params.sc_enabled {
-            return self.mark(DISPATCHED_MARKER, epoch.epoch_id).await;
+            return Ok(Some((epoch_id, None)));
         }
-        let targets = self.open_targets(epoch.epoch_id).await?;
-        if !targets.is_empty() {
-            let view = EpochView::load(chain, epoch.epoch_id, params).await?;
-            self.challenge_all(&view, &targets).await?;
+        let targets = self.open_targets(epoch_id).await?;
+        if targets.is_empty() {
+            return Ok(Some((epoch_id, None)));
         }
-        self.mark(DISPATCHED_MARKER, epoch.epoch_id).await
+        let view = EpochView::load(chain, epoch_id, params).await?;
+        Ok(Some((epoch_id, Some((view, targets)))))
     }
 
     /// Challenges targets side by side; all of them, whatever becomes of one.

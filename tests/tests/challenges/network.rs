@@ -181,15 +181,16 @@ impl Network {
             refused: Vec::new(),
             scheduler,
         };
-        network.place_artifacts();
+        network.tickets.iter().for_each(|ticket| network.place(ticket));
         for index in 0..network.nodes.len() {
             network.start_node(index);
         }
         network
     }
 
-    fn place_artifacts(&self) {
-        for artifact in self.tickets.iter().flat_map(TicketFixture::artifacts) {
+    /// Puts a ticket's artifacts on their replica sets.
+    pub(crate) fn place(&self, fixture: &TicketFixture) {
+        for artifact in fixture.artifacts() {
             let mut nodes: Vec<_> = self.nodes.iter().collect();
             nodes.sort_by_key(|node| artifact.key.distance_to_account(&node.account));
             for node in nodes.into_iter().take(REPLICAS) {
