@@ -45,6 +45,12 @@ const FIRST_COUNTER_MAX: u64 = 100;
 const EXPIRATION_S: i64 = 25 * 60 * 60;
 /// Supernodes that may finalise a ticket (wire 4.12, chain Appendix C).
 const TOP_SUPERNODES: u32 = 10;
+/// How often the chain is looked at until this account may finalise a ticket of the next block.
+const LOOK_FOR_BLOCK_EVERY: Duration = Duration::from_millis(50);
+/// Looks before giving up: a quarter of an hour.
+const LOOKS_FOR_BLOCK_MAX: u32 = 18_000;
+/// Requests that are made until one is executed in the expected block.
+const REGISTRATIONS_MAX: u32 = 10;
 /// `base_action_fee` (chain Appendix C).
 const BASE_FEE_ULUME: i64 = 10_000;
 /// `fee_per_kbyte` (chain Appendix C).
@@ -141,14 +147,13 @@ pub async fn store_file(
 ) -> Result<StoredFile, StoreFileError> {
     let len_bytes = file.source.len_bytes();
     check_len(len_bytes)?;
-    seams.check_entitled().await?;
     let encoded = seams.encode(&file).await?;
     let symbol_count = encoded.symbol_ids.len() as u64;
     progress(StoreFileProgress::Encoded { symbol_count });
     let documents = seams.sign_documents(&encoded).await?;
     let data_hash = data_hash(encoded.block_hash.as_bytes());
     let request = seams.request(&file, &data_hash, &documents).await?;
-    let ticket = seams.register(request).await?;
+    let ticket = seams.register_where_entitled(request).await?;
     progress(StoreFileProgress::Registered { ticket_id: ticket.ticket_id.clone() });
     let index_files = documents.index_files(ticket.rq_ids_max)?;
     let rq_ids_ids = index_files.iter().map(|file| ArtifactKey::of(file).to_string()).collect();
@@ -206,15 +211,44 @@ impl SignedDocuments {
 }
 
 impl StoreSeams<'_> {
-    async fn check_entitled(&self) -> Result<(), StoreFileError> {
-        let status = self.chain.status().await.map_err(at("reading the chain's height"))?;
-        let top = self.chain.top_supernodes(status.latest_height, TOP_SUPERNODES).await;
-        let account = self.chain.account_address();
-        let top = top.map_err(at("reading the top supernodes"))?;
-        if top.iter().any(|supernode| supernode.supernode_account == account) {
-            return Ok(());
+    /// Registers the ticket in a block in which this account is among those that may finalise it: the ranking is drawn
+    /// anew with every height, and known before it comes (chain 9.2).
+    async fn register_where_entitled(&self, request: RequestTicketMessage) -> Result<Ticket, StoreFileError> {
+        for _ in 0..REGISTRATIONS_MAX {
+            self.wait_until_entitled().await?;
+            let ticket = self.register(request.clone()).await?;
+            if self.is_entitled(ticket.block_height).await? {
+                return Ok(ticket);
+            }
+            // The block came later than expected. The request lapses by itself and is refunded.
         }
-        Err(StoreFileError::NotAmongTop { account: account.to_owned(), limit: TOP_SUPERNODES })
+        Err(self.not_among_top())
+    }
+
+    async fn wait_until_entitled(&self) -> Result<(), StoreFileError> {
+        let mut seen = None;
+        for _ in 0..LOOKS_FOR_BLOCK_MAX {
+            let height = self.chain.status().await.map_err(at("reading the chain's height"))?.latest_height;
+            if seen.replace(height) != Some(height) && self.is_entitled(height + 1).await? {
+                return Ok(());
+            }
+            self.scheduler.sleep(LOOK_FOR_BLOCK_EVERY).await;
+        }
+        Err(self.not_among_top())
+    }
+
+    async fn is_entitled(&self, height: i64) -> Result<bool, StoreFileError> {
+        let top = self.chain.top_supernodes(height, TOP_SUPERNODES).await;
+        let top = top.map_err(at("reading the top supernodes"))?;
+        let account = self.chain.account_address();
+        Ok(top.iter().any(|supernode| supernode.supernode_account == account))
+    }
+
+    fn not_among_top(&self) -> StoreFileError {
+        StoreFileError::NotAmongTop {
+            account: self.chain.account_address().to_owned(),
+            limit: TOP_SUPERNODES,
+        }
     }
 
     async fn encode(&self, file: &FileToStore) -> Result<EncodedFile, StoreFileError> {

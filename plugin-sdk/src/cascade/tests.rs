@@ -245,13 +245,14 @@ fn symbols_of_another_file_are_refused() {
 
 /// A chain on which this creator's request becomes ticket 9, in this state after it was finalised.
 fn chain_for_storing(creator: &TestSigner, state: TicketState) -> Arc<MockChain> {
-    let ticket = Ticket { ticket_id: "9".into(), state, rq_ids_max: 50, ..Ticket::default() };
+    let ticket =
+        Ticket { ticket_id: "9".into(), state, rq_ids_max: 50, block_height: 14, ..Ticket::default() };
     let status = ChainStatus { latest_height: 12, latest_block_time_ms: 5000, ..chain_status() };
     let supernode = Supernode { supernode_account: creator.account().to_owned(), ..Supernode::default() };
     MockChain::builder(creator.account())
         .status(Ok(status))
         .always()
-        .top_supernodes(12, 10, Ok(vec![supernode]))
+        .top_supernodes(13, 10, Ok(vec![supernode.clone()]))
         .submit_where(
             "a ticket is requested",
             |message| matches!(message, ChainMessage::RequestTicket(request) if request.expiration_time_s == 5 + 90_000),
@@ -259,6 +260,7 @@ fn chain_for_storing(creator: &TestSigner, state: TicketState) -> Arc<MockChain>
         )
         .ticket("9", Ok(ticket))
         .always()
+        .top_supernodes(14, 10, Ok(vec![supernode]))
         .submit_where(
             "ticket 9 is finalised",
             |message| matches!(message, ChainMessage::FinalizeTicket(finalize) if finalize.rq_ids_ids.len() == 50),
@@ -336,10 +338,45 @@ fn nothing_is_registered_for_a_file_that_cant_be_stored() {
     let status = ChainStatus { latest_height: 12, ..chain_status() };
     let outsider = MockChain::builder(creator.account())
         .status(Ok(status))
-        .top_supernodes(12, 10, Ok(Vec::new()))
+        .always()
+        .top_supernodes(13, 10, Ok(Vec::new()))
         .build();
     let (outcome, _) = store(&outsider, &network, &creator, Arc::new(Bytes(vec![1])));
     assert!(matches!(outcome, Err(StoreFileError::NotAmongTop { .. })), "{outcome:?}");
+}
+
+#[test]
+fn a_request_that_came_into_the_wrong_block_is_made_again() {
+    let creator = TestSigner::new("creator");
+    let network = MemoryNetwork::new(&ACCOUNTS);
+    let supernode = Supernode { supernode_account: creator.account().to_owned(), ..Supernode::default() };
+    let status =
+        |latest_height| Ok(ChainStatus { latest_height, latest_block_time_ms: 5000, ..chain_status() });
+    let ticket = |id: &str, block_height, state| Ticket {
+        ticket_id: id.into(),
+        state,
+        rq_ids_max: 50,
+        block_height,
+        ..Ticket::default()
+    };
+    let receipt = |id: &str| Ok(TxReceipt { response_id: id.into(), ..TxReceipt::default() });
+    let chain = MockChain::builder(creator.account())
+        .status(status(12))
+        .times(2)
+        .status(status(20))
+        .top_supernodes(13, 10, Ok(vec![supernode.clone()]))
+        .submit_where("the first request", |message| message.kind() == "request_ticket", receipt("8"))
+        .ticket("8", Ok(ticket("8", 15, TicketState::Pending)))
+        .top_supernodes(15, 10, Ok(Vec::new()))
+        .top_supernodes(21, 10, Ok(vec![supernode.clone()]))
+        .submit_where("the second request", |message| message.kind() == "request_ticket", receipt("9"))
+        .ticket("9", Ok(ticket("9", 21, TicketState::Done)))
+        .times(2)
+        .top_supernodes(21, 10, Ok(vec![supernode]))
+        .submit_where("the second is finalised", |message| message.kind() == "finalize_ticket", receipt(""))
+        .build();
+    let (outcome, _) = store(&chain, &network, &creator, Arc::new(Bytes(vec![1; 1000])));
+    assert_eq!(outcome.map(|stored| stored.ticket_id).ok().as_deref(), Some("9"));
 }
 
 #[test]
@@ -354,9 +391,10 @@ fn a_ticket_is_not_finalised_before_most_holders_have_everything() {
     let chain = MockChain::builder(creator.account())
         .status(Ok(chain_status()))
         .always()
-        .top_supernodes(0, 10, Ok(vec![supernode]))
+        .top_supernodes(1, 10, Ok(vec![supernode.clone()]))
         .submit_where("any", |_| true, Ok(TxReceipt { response_id: "9".into(), ..TxReceipt::default() }))
         .ticket("9", Ok(ticket))
+        .top_supernodes(0, 10, Ok(vec![supernode]))
         .build();
     let (outcome, _) = store(&chain, &network, &creator, Arc::new(Bytes(vec![1; 1000])));
     assert!(matches!(outcome, Err(StoreFileError::NotDurable { stored: 3, members: 6, .. })), "{outcome:?}");

@@ -18,6 +18,7 @@ use lampkeeper_chain_sim::chain::{NetworkGuard, SimChain, SimChainOptions, regis
 use lampkeeper_core::node::NodeHost;
 use lampkeeper_core::{FileSigner, Manifest, Node, Registry, TelemetryHub};
 use lampkeeper_plugin_sdk::cascade::{ArtifactKind as Kind, TicketDocuments};
+use lampkeeper_plugin_sdk::futures::future::join_all;
 use lampkeeper_protocol::account::KeyType;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
 use lampkeeper_protocol::hash::keyed_hash;
@@ -137,9 +138,7 @@ impl Cluster {
 
     /// Stops all nodes.
     pub async fn stop(&self) {
-        for member in self.members.iter().rev() {
-            take_down(member).await;
-        }
+        join_all(self.members.iter().map(take_down)).await;
         self.chain.stop();
     }
 

@@ -87,6 +87,7 @@ impl Run {
     fn step(&mut self) -> Result<(), String> {
         self.world.start_due();
         self.world.wait_for_block();
+        self.storm.mourn(&mut self.world);
         if self.is_storing {
             self.world.ledger.take_sent();
         } else {

@@ -87,7 +87,6 @@ impl Storm {
 
     /// What goes wrong before the next block.
     pub fn blow(&mut self, world: &mut World, documents: &[Arc<TicketDocuments>]) {
-        self.mourn(world);
         let height = world.height();
         if height >= world.options.storm_end_height() {
             return self.end(world);
@@ -109,7 +108,7 @@ impl Storm {
     }
 
     /// Sees to the nodes that crashed since the last block.
-    fn mourn(&mut self, world: &mut World) {
+    pub fn mourn(&mut self, world: &mut World) {
         let longest = if world.options.profile == Profile::Crashes {
             DOWNTIME_BLOCKS_SHORT
         } else {
