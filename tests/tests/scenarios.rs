@@ -185,6 +185,10 @@ fn a_broken_file_is_told_with_its_line_and_what_to_write() {
         ),
         ("[[step]]\nset = { \"/height/deep\" = 1 }\n", "leads nowhere in the state"),
         ("[[step]]\nset = { \"/height\" = \"one\" }\n", "file:2: invalid type: string \"one\""),
+        (
+            "[setup]\nchain.height = 9223372036854775807\n[[step]]\n",
+            "9223372036854775807 is no height or time",
+        ),
         ("[[step]]\nsave = \"x\"\n", "nothing is expected here; add `expect` to a step"),
         ("[[step]]\nadvance = 1\nrefused = {}\n", "this refusal says nothing"),
     ] {

@@ -201,8 +201,9 @@ fn fill_in_request(state: &State, body: &mut Value) {
         ("signatures", text("aW5kZXg=.c2lnbmF0dXJl")),
     ];
     let metadata: Table = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    let price = params.base_action_fee_ulume + params.fee_per_kbyte_ulume;
-    let expiration = state.block_time_ms / 1000 + 2 * params.expiration_duration_s;
+    let price = params.base_action_fee_ulume.saturating_add(params.fee_per_kbyte_ulume);
+    let expiration =
+        (state.block_time_ms / 1000).saturating_add(params.expiration_duration_s.saturating_mul(2));
     under(
         body,
         vec![

@@ -13,6 +13,9 @@ use serde::Deserialize;
 /// What `chain` can set of the state itself.
 const CHAIN_FIELDS: [&str; 4] = ["chain_id", "seed", "height", "block_time_ms"];
 
+/// The greatest height, and the latest time in milliseconds, that a file can ask for.
+const HEIGHT_AND_TIME_MAX: i64 = 1 << 53;
+
 /// A supernode as a file describes it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,7 +202,18 @@ impl Image {
     }
 
     fn write(&self, chain: &mut State, line: usize) -> Result<(), Problem> {
-        *chain = decode(&self.value).map_err(|problem: Problem| problem.or_at(line))?;
+        let planted: State = decode(&self.value).map_err(|problem: Problem| problem.or_at(line))?;
+        within_bounds(planted.height, line)?;
+        within_bounds(planted.block_time_ms, line)?;
+        *chain = planted;
         Ok(())
     }
+}
+
+/// Refuses heights and times from which the chain could not go on counting.
+pub(super) fn within_bounds(number: i64, line: usize) -> Result<(), Problem> {
+    if (0..=HEIGHT_AND_TIME_MAX).contains(&number) {
+        return Ok(());
+    }
+    Err(Problem::at(line, format!("{number} is no height or time; write 0 to {HEIGHT_AND_TIME_MAX}")))
 }

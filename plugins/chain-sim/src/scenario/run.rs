@@ -166,6 +166,8 @@ impl Runner {
                 let hash: Option<Vec<u8>> = arguments.read("hash")?;
                 let time_ms = arguments.read::<Option<i64>>("time_ms")?.unwrap_or(next_time_ms);
                 arguments.finish()?;
+                plant::within_bounds(height, line)?;
+                plant::within_bounds(time_ms, line)?;
                 Ok(self.network.begin_block(height, hash, time_ms))
             }
             "end_block" => Arguments::of(argument)?.finish().map(|()| self.network.end_block()),
@@ -190,10 +192,14 @@ impl Runner {
     }
 
     fn block(&mut self, argument: Value) -> Result<Done, Problem> {
+        let line = argument.line;
         let mut arguments = Arguments::of(argument)?;
         let rows = arguments.optional("transactions").map_or_else(|| Ok(Vec::new()), Value::into_list)?;
         let time_ms: Option<i64> = arguments.read("time_ms")?;
         arguments.finish()?;
+        if let Some(time_ms) = time_ms {
+            plant::within_bounds(time_ms, line)?;
+        }
         // Defaults are those of the block that will execute the messages.
         let mut ahead = self.network.state().clone();
         ahead.height += 1;
@@ -212,7 +218,7 @@ impl Runner {
 
     fn advance_to(&mut self, height: i64, line: usize) -> Result<Done, Problem> {
         let current = self.network.state().height;
-        match u64::try_from(height - current) {
+        match u64::try_from(height.saturating_sub(current)) {
             Ok(blocks) => self.advance(blocks, line),
             Err(_) => Err(Problem::at(
                 line,
