@@ -155,11 +155,11 @@ impl Opening<'_> {
         }
     }
 
-    /// Asks a question whose only parameter is the schema.
+    /// Asks a question about the schema, which is its only parameter.
     fn ask(&mut self, attempted: &str, question: &str) -> Result<bool, OpenJournalError> {
         let failed = self.failed(attempted);
         let query = diesel::sql_query(format!("SELECT {question} AS answer"));
-        let answer = query.bind::<Text, _>(self.schema().to_owned()).get_result::<Answer>(self.connection);
+        let answer = query.bind::<Text, _>(self.place.schema.as_str()).get_result::<Answer>(self.connection);
         answer.map(|row| row.answer).map_err(failed)
     }
 
@@ -172,9 +172,10 @@ impl Opening<'_> {
         );
         let failed = self.failed("setting up the connection");
         self.connection.batch_execute(&settings).map_err(failed)?;
-        if !self
-            .ask("looking at the server's settings", "$1 IS NOT NULL AND current_setting('fsync')::bool")?
-        {
+        let is_durable: Answer = diesel::sql_query("SELECT current_setting('fsync')::bool AS answer")
+            .get_result(self.connection)
+            .map_err(self.failed("looking at the server's settings"))?;
+        if !is_durable.answer {
             let (server, setting) = (self.place.url.server(), "fsync".to_owned());
             return Err(OpenJournalError::NotDurable { server, setting });
         }
