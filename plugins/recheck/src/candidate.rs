@@ -28,6 +28,8 @@ pub(crate) struct Candidate {
     pub(crate) ticket_id: TicketId,
     pub(crate) reporter: Account,
     pub(crate) transcript_hash: String,
+    /// What the reporter said.
+    pub(crate) class: ResultClass,
     pub(crate) artifact: RepeatedArtifact,
     /// Hex of the reporter's signature over the transcript hash's text.
     pub(crate) signature: String,
@@ -67,6 +69,7 @@ fn candidate_of(report: &EpochReport, row: &StorageProofResult) -> Option<Candid
         ticket_id: row.ticket_id.clone(),
         reporter: report.supernode_account.clone(),
         transcript_hash: row.transcript_hash.clone(),
+        class: row.result_class,
         artifact: RepeatedArtifact {
             class: row.artifact_class,
             ordinal: row.artifact_ordinal,

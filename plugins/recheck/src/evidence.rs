@@ -6,14 +6,14 @@
 use crate::candidate::Candidate;
 use crate::config::Config;
 use crate::reaction::{Reaction, reaction, submitted_class};
-use lampkeeper_plugin_sdk::api::chain::{ChainClient, ChainMessage, RecheckEvidenceMessage};
+use lampkeeper_plugin_sdk::api::chain::{ChainClient, ChainMessage, PageRequest, RecheckEvidenceMessage};
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeOutcome, ChallengeRequest, Challenger};
 use lampkeeper_plugin_sdk::api::journal::{
     Journal, JournalError, RecheckFailures, RecheckSubmission, Recorded, SubmissionStatus,
 };
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::prelude::*;
-use lampkeeper_plugin_sdk::protocol::words::Bucket;
+use lampkeeper_plugin_sdk::protocol::words::{Bucket, ResultClass};
 use std::sync::Arc;
 
 /// How long a final refusal is remembered, in seconds. By then the epoch has left the window of any sensible chain; if
@@ -39,6 +39,8 @@ enum Stage {
     NotEligible,
     /// The outcome is none that the chain takes.
     Outcome,
+    /// The target passes, and that contradicts nobody.
+    NoContradiction,
     /// The chain did not take the evidence.
     Submit,
     /// The chain refused what the evidence is about.
@@ -52,6 +54,7 @@ impl Stage {
             Self::Challenge => "challenge",
             Self::NotEligible => "not_eligible",
             Self::Outcome => "outcome",
+            Self::NoContradiction => "no_contradiction",
             Self::Submit => "submit",
             Self::Refused => "refused",
         }
@@ -105,6 +108,11 @@ impl Evidence {
             .ok_or_else(|| {
                 outcome(format!("a {} row for {} can't be submitted", row.result_class, observation.name()))
             })?;
+        if result_class == ResultClass::Pass
+            && let Some(reason) = self.why_no_contradiction(candidate).await?
+        {
+            return Err(Failure { stage: Stage::NoContradiction, reason });
+        }
         Ok(RecheckSubmission {
             epoch_id: candidate.epoch_id,
             ticket_id: candidate.ticket_id.clone(),
@@ -115,6 +123,34 @@ impl Evidence {
             status: SubmissionStatus::Pending,
             recorded_at_s: self.now_s(),
         })
+    }
+
+    /// Why a target that passes now says nothing about the failure that was reported; `None` if it contradicts it.
+    ///
+    /// The chain takes a PASS as proof that the original reporter was wrong (chain 8, effect 4). It is none when the
+    /// artifact may have been put back since, or when the target was merely away.
+    async fn why_no_contradiction(&self, candidate: &Candidate) -> Result<Option<String>, Failure> {
+        if candidate.class == ResultClass::TimeoutOrNoResponse {
+            return Ok(Some(
+                "the target answers now; that it did not then may be true all the same".to_owned(),
+            ));
+        }
+        let mut next = Some(PageRequest::default());
+        while let Some(request) = next {
+            let page = self.chain.heal_ops_by_ticket(&candidate.ticket_id, request.clone()).await;
+            let page =
+                page.map_err(|error| Failure { stage: Stage::Challenge, reason: error.to_string() })?;
+            next = request.after(&page);
+            let since = page
+                .items
+                .iter()
+                .find(|op| op.deadline_epoch_id >= candidate.epoch_id || !op.status.is_final());
+            if let Some(op) = since {
+                let id = op.heal_op_id;
+                return Ok(Some(format!("heal operation {id} may have put the artifact back since")));
+            }
+        }
+        Ok(None)
     }
 
     /// Submits what the journal holds as pending; whether the row is settled.

@@ -9,7 +9,7 @@ use crate::discovery::Discovery;
 use crate::evidence::Evidence;
 use lampkeeper_plugin_sdk::api::chain::{ChainClient, ChainError, EnforcementMode};
 use lampkeeper_plugin_sdk::api::journal::{Journal, JournalError, RecheckSubmission, SubmissionStatus};
-use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, sleep_unless_cancelled};
+use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, sleep_unless_cancelled, within};
 use lampkeeper_plugin_sdk::api::service::{Health, Service, ServiceError};
 use lampkeeper_plugin_sdk::api::{Account, EpochId, TicketId};
 use lampkeeper_plugin_sdk::futures::future::{Either, select as first_of};
@@ -17,9 +17,12 @@ use lampkeeper_plugin_sdk::prelude::*;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Pending evidence that is submitted again in one look.
 const PENDING_PER_LOOK_MAX: usize = 64;
+/// How long one look may take; many times what its rechecks need.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The supervised rechecker.
 pub(crate) struct RecheckService {
@@ -61,8 +64,13 @@ impl Service for RecheckService {
     async fn run(&self, shutdown: Cancel) -> Result<(), ServiceError> {
         while !shutdown.is_cancelled() {
             // Evidence whose submission is dropped is pending in the journal, and is submitted again later.
-            let outcome = match first_of(Box::pin(self.look()), shutdown.cancelled()).await {
-                Either::Left((outcome, _)) => outcome,
+            // A chain node that never answers must not end all looks to come.
+            let look = Box::pin(within(self.scheduler.as_ref(), LOOK_TIMEOUT, self.look()));
+            let outcome = match first_of(look, shutdown.cancelled()).await {
+                Either::Left((Some(outcome), _)) => outcome,
+                Either::Left((None, _)) => {
+                    Err(Trouble(format!("a look took longer than {} s", LOOK_TIMEOUT.as_secs())))
+                }
                 Either::Right(_) => return Ok(()),
             };
             let trouble = outcome.err().map(|Trouble(reason)| reason);

@@ -470,3 +470,28 @@ fn closed_epochs_only_leaves_the_open_one_alone() {
     assert_eq!(world.challenged(), epochs(&[(9, "7")]));
     assert_eq!(service.health(), Health::Ok);
 }
+
+#[test]
+fn a_target_that_passes_contradicts_nobody_when_it_may_have_been_mended_since() {
+    let healed = |status, deadline_epoch_id| HealOp {
+        heal_op_id: 1,
+        ticket_id: "7".to_owned(),
+        status,
+        deadline_epoch_id,
+        ..HealOp::default()
+    };
+    for (case, op, class, submitted) in [
+        ("no heal", None, ResultClass::HashMismatch, 1),
+        ("healed long before", Some(healed(HealOpStatus::Verified, 5)), ResultClass::HashMismatch, 1),
+        ("healed since", Some(healed(HealOpStatus::Verified, 9)), ResultClass::HashMismatch, 0),
+        ("being healed", Some(healed(HealOpStatus::Scheduled, 0)), ResultClass::HashMismatch, 0),
+        ("was away and is back", None, ResultClass::TimeoutOrNoResponse, 0),
+    ] {
+        let world = World::new();
+        world.chain.state().heal_ops.extend(op);
+        let accusation = StorageProofResult { result_class: class, ..failure("reporter", 8, "target", "7") };
+        world.report("reporter", 8, vec![accusation]);
+        world.look_once("{}");
+        assert_eq!(world.chain.state().submitted.len(), submitted, "{case}");
+    }
+}

@@ -32,6 +32,7 @@ pub(crate) struct ChainState {
     pub(crate) supernodes: Vec<String>,
     pub(crate) accounts: BTreeMap<String, AccountInfo>,
     pub(crate) reports: BTreeMap<(u64, String), EpochReport>,
+    pub(crate) heal_ops: Vec<HealOp>,
     /// Reporters whose reports can't be read at present.
     pub(crate) unreadable: Vec<String>,
     /// What submissions come to, in order; executed when nothing is left here.
@@ -103,8 +104,9 @@ impl ChainReader for Chain {
     async fn heal_ops_by_status(&self, _: HealOpStatus, _: PageRequest) -> Result<Page<HealOp>, ChainError> {
         unused()
     }
-    async fn heal_ops_by_ticket(&self, _: &str, _: PageRequest) -> Result<Page<HealOp>, ChainError> {
-        unused()
+    async fn heal_ops_by_ticket(&self, ticket_id: &str, _: PageRequest) -> Result<Page<HealOp>, ChainError> {
+        let items = self.state().heal_ops.iter().filter(|op| op.ticket_id == ticket_id).cloned().collect();
+        Ok(Page { items, next_key: None })
     }
     async fn ticket(&self, _: &str) -> Result<Ticket, ChainError> {
         unused()
