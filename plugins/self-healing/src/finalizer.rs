@@ -19,7 +19,8 @@ impl Node {
         {
             self.warn("a heal operation can't be read; its claim is kept", heal_op_id, error);
         }
-        match finalizing(&ChainSays::of(&answer), &claim.manifest_hash) {
+        let says = self.heard.weigh(heal_op_id, ChainSays::of(&answer));
+        match finalizing(&says, &claim.manifest_hash) {
             Finalizing::Keep => Ok(()),
             Finalizing::Drop { status } => {
                 self.discard(heal_op_id).await?;

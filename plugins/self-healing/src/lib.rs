@@ -15,6 +15,7 @@ mod deadline;
 mod fetch;
 mod finalizer;
 mod healer;
+mod heard;
 mod in_flight;
 mod node;
 mod publish;

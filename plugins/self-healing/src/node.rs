@@ -3,6 +3,7 @@
 use crate::chain::TimedChain;
 use crate::config::Config;
 use crate::deadline::BlockClock;
+use crate::heard::Heard;
 use crate::in_flight::InFlight;
 use lampkeeper_plugin_sdk::api::Account;
 use lampkeeper_plugin_sdk::api::chain::{ChainError, ChainMessage, HealOp, TxReceipt};
@@ -35,6 +36,7 @@ pub(crate) struct Node {
     pub(crate) telemetry: Arc<dyn Telemetry>,
     pub(crate) in_flight: InFlight,
     pub(crate) block_clock: BlockClock,
+    pub(crate) heard: Heard,
     pub(crate) reconstruct_permits: Arc<dyn Permits>,
     pub(crate) verify_permits: Arc<dyn Permits>,
     pub(crate) publish_permits: Arc<dyn Permits>,
@@ -58,6 +60,7 @@ impl Node {
             telemetry: Arc::clone(&context.telemetry),
             in_flight: InFlight::default(),
             block_clock: BlockClock::default(),
+            heard: Heard::default(),
             reconstruct_permits: scheduler.permits(config.max_concurrent_reconstructs),
             verify_permits: scheduler.permits(config.max_concurrent_verifications),
             publish_permits: scheduler.permits(config.max_concurrent_publishes),

@@ -66,6 +66,11 @@ impl Node {
         if let Some(row) = self.journal.verification(heal_op_id, &self.account).await? {
             let decision = pending_vote(row.verified, &row.verification_hash, result_hash);
             match (row.status, decision) {
+                (SubmissionStatus::Pending, _) if self.heard.is_vote_executed(heal_op_id) => {
+                    // The journal failed when it was told; it is told again, and nothing is paid for twice.
+                    self.journal.mark_verification_submitted(heal_op_id, &self.account, self.now_s()).await?;
+                    return Ok(());
+                }
                 (SubmissionStatus::Submitted, _) => {
                     self.count("self_healing_deduplicated_total", "role", "verifier");
                     return Ok(());
@@ -204,6 +209,7 @@ impl Node {
         });
         match self.submit(message).await {
             Ok(receipt) => {
+                self.heard.vote_executed(heal_op_id);
                 self.journal.mark_verification_submitted(heal_op_id, &self.account, self.now_s()).await?;
                 self.tell_vote(heal_op, vote, receipt.height);
                 self.forget_failures(heal_op_id);
@@ -214,6 +220,7 @@ impl Node {
                 match vote_error(&error) {
                     VoteError::Keep => {}
                     VoteError::Promote => {
+                        self.heard.vote_executed(heal_op_id);
                         self.journal
                             .mark_verification_submitted(heal_op_id, &self.account, self.now_s())
                             .await?;

@@ -216,6 +216,10 @@ fn a_claim_on_an_operation_that_is_gone_is_forgotten() {
         let gone = ChainError::NotFound { what: "op".into() };
         let chain = chain(&fixture, Vec::new(), Vec::new()).heal_op(HEAL_OP_ID, Err(gone)).always();
         let bench = Bench::on(journal, staging, chain, &fixture, Vec::new(), PortState::Open);
+        // A replica of the chain that is behind denies what it does not know yet: five looks in a row count.
+        bench.look(4);
+        assert!(claim_of(&bench).is_some());
+        assert!(matches!(bench.staging_state(), StagingState::Sealed(_)));
         bench.look(1);
         assert_eq!((claim_of(&bench), bench.staging_state()), (None, StagingState::Absent));
     }
