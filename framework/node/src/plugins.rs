@@ -20,6 +20,8 @@ use lampkeeper_network_replicas as _;
 use lampkeeper_recheck as _;
 #[cfg(feature = "scheduler-tokio")]
 use lampkeeper_scheduler_tokio as _;
+#[cfg(feature = "scrub")]
+use lampkeeper_scrub as _;
 #[cfg(feature = "self-healing")]
 use lampkeeper_self_healing as _;
 #[cfg(feature = "storage-challenge")]
@@ -34,7 +36,7 @@ use lampkeeper_core::node::Advisory;
 use lampkeeper_core::registry::{PluginRule, RegistryError};
 
 /// Every plugin of this repository and the cargo feature that brings it.
-const KNOWN: [(&str, &str); 13] = [
+const KNOWN: [(&str, &str); 14] = [
     ("chain-sim", "chain-sim"),
     ("epoch-reporter", "epoch-reporter"),
     ("heal-full", "heal-full"),
@@ -44,6 +46,7 @@ const KNOWN: [(&str, &str); 13] = [
     ("network-replicas", "network-replicas"),
     ("recheck", "recheck"),
     ("scheduler-tokio", "scheduler-tokio"),
+    ("scrub", "scrub"),
     ("self-healing", "self-healing"),
     ("storage-challenge", "storage-challenge"),
     ("storage-fs", "storage-fs"),

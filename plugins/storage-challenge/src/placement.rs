@@ -177,6 +177,7 @@ fn distance(position: &Position, key: &ArtifactKey) -> Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     const RULE: PlacementRule = PlacementRule { grace_blocks: 30, replica_count: 2 };
     const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
