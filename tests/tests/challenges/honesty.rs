@@ -108,7 +108,7 @@ fn strike(network: &mut Network, trouble: Trouble, index: usize) {
         }
         Trouble::ClockStep => {
             let day_ms = 86_400_000;
-            let step = if index % 2 == 0 { day_ms } else { -day_ms };
+            let step = if index.is_multiple_of(2) { day_ms } else { -day_ms };
             network.scheduler.for_node(&network.nodes[index].name, 0).set_wall_skew_ms(step);
         }
         Trouble::SlowLinks => set_links(network, index, 450),

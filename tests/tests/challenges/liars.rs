@@ -65,7 +65,7 @@ pub(crate) struct Liar {
 
 /// Whether the selective liar answers this challenger.
 pub(crate) fn is_favoured(account: &str) -> bool {
-    ArtifactKey::of(account.as_bytes()).as_bytes()[0] % 2 == 0
+    ArtifactKey::of(account.as_bytes()).as_bytes()[0].is_multiple_of(2)
 }
 
 #[async_trait]
