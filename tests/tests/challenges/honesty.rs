@@ -117,7 +117,13 @@ fn strike(network: &mut Network, trouble: Trouble, index: usize) {
             state.supernode.supernodes.append_state(&account, SupernodeState::Stopped, height, "operator");
         }),
         Trouble::MemberReturns => network.chain.plant(|state| {
-            state.supernode.supernodes.append_state(&account, SupernodeState::Stopped, height, "operator");
+            // Of two states of one height the first counts (wire 2.8).
+            state.supernode.supernodes.append_state(
+                &account,
+                SupernodeState::Stopped,
+                height - 1,
+                "operator",
+            );
             state.supernode.supernodes.append_state(&account, SupernodeState::Active, height, "operator");
         }),
         Trouble::TicketGone => set_ticket(network, index % TICKETS, TicketState::Expired),
