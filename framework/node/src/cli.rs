@@ -236,7 +236,8 @@ pub struct DevnetArgs {
     /// `symbols=N@NODES` deletes N symbols, `corrupt=N@NODES` flips bytes in N symbols, `index=N@NODES` and
     /// `layout=N@NODES` delete id files, `wipe@NODE` deletes everything a node holds, `down@NODE` takes a node down.
     /// NODES is a list such as `n2,n4`. `none` damages nothing.
-    #[arg(long, value_name = "KIND", default_value = "symbols=3@n4", verbatim_doc_comment)]
+    /// If absent, the last of the first four nodes loses one symbol in 300, at least 3.
+    #[arg(long, value_name = "KIND", verbatim_doc_comment)]
     pub damage: Vec<Damage>,
     /// How the nodes heal.
     #[arg(long, value_enum, default_value_t = Strategy::Minimal)]

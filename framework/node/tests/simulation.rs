@@ -55,7 +55,8 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn a_wrong_command_line_is_refused() {
-    for arguments in [&["--seeds", "9..3"][..], &["--nodes", "2"], &["--faults", "rain"], &["--epochs", "1"]] {
+    for arguments in [&["--seeds", "9..3"][..], &["--nodes", "2"], &["--faults", "rain"], &["--epochs", "1"]]
+    {
         assert_eq!(sim(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }

@@ -43,6 +43,7 @@ pub async fn run(args: &DevnetArgs) -> Outcome {
     }
     cluster::prepare_data_dir(&plan.data_dir)?;
     let file = file_to_store(args, &plan.data_dir)?;
+    let plan = plan.with_default_damage(&file)?;
     let scheduler = scheduler()?;
     let cluster = Arc::new(Cluster::start(&plan, Arc::clone(&scheduler)).await?);
     let (stop, stopping) = signal::channel(false);

@@ -3,7 +3,7 @@
 //! Owns the checks that need no network: names in `--damage`, the file, the room on the disk.
 #![expect(clippy::disallowed_methods, reason = "the devnet reads the file that it was given")]
 
-use super::damage::Damage;
+use super::damage::{ArtifactKind, Damage};
 use super::story::bytes;
 use crate::cli::{DevnetArgs, Strategy};
 use crate::output::Failure;
@@ -20,6 +20,11 @@ const GENERATED_LEN_BYTES: usize = 10_000_000;
 const REPLICAS: u64 = 6;
 /// Bytes of a packet.
 const PACKET_LEN_BYTES: u64 = 65_532;
+
+/// Without `--damage`, one symbol in so many is lost: enough for a sample of probes to find it soon, whatever the file.
+const DEFAULT_DAMAGE_ONE_IN: u32 = 300;
+/// The fewest symbols that are lost without `--damage`.
+const DEFAULT_DAMAGE_MIN: u32 = 3;
 
 /// What a devnet is going to do.
 #[derive(Debug, Clone)]
@@ -66,6 +71,21 @@ impl Plan {
         };
         plan.check_damage()?;
         Ok(plan)
+    }
+
+    /// Settles the damage where none was asked for, now that the file is known.
+    ///
+    /// # Errors
+    /// If the file can't be read, or has a length that no ticket holds.
+    pub fn with_default_damage(mut self, file: &Path) -> Result<Self, Failure> {
+        if self.damage.is_empty() {
+            let len_bytes = std::fs::metadata(file).map_err(Failure::invalid)?.len();
+            let symbols = Parameters::for_file_len(len_bytes).map_err(Failure::invalid)?.total_symbols();
+            let count = (symbols / DEFAULT_DAMAGE_ONE_IN).max(DEFAULT_DAMAGE_MIN);
+            let nodes = vec![format!("n{}", self.nodes.min(4))];
+            self.damage.push(Damage::Delete { kind: ArtifactKind::Symbol, count, nodes });
+        }
+        Ok(self)
     }
 
     fn check_damage(&self) -> Result<(), Failure> {

@@ -5,9 +5,11 @@
 use super::disk::futures_now::now;
 use super::storm::Storm;
 use super::world::{Member, World};
-use lampkeeper_api::chain::{HealOp, HealOpStatus};
+use lampkeeper_api::Account;
+use lampkeeper_api::chain::{HealOp, HealOpStatus, SupernodeState};
 use lampkeeper_api::journal::HealJournal;
 use lampkeeper_api::staging::{Staging, StagingManifest, StagingState};
+use lampkeeper_api::store::ArtifactStore;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +25,10 @@ pub struct Invariants {
     claimed: BTreeSet<u64>,
     /// Failures that were looked at.
     judged: BTreeSet<(u64, String, String, String)>,
+    /// Votes that were looked at.
+    voted: BTreeSet<(u64, String)>,
+    /// Published operations that were looked at.
+    published: BTreeSet<u64>,
     last_epoch: u64,
 }
 
@@ -47,8 +53,9 @@ fn healer<'a>(world: &'a World, op: &HealOp) -> Option<&'a Member> {
 
 impl Invariants {
     /// Judges what the nodes did since the last block, against the chain as it was then.
-    pub fn before_block(&mut self, world: &World) {
+    pub fn before_block(&mut self, world: &World, storm: &Storm) {
         let ops = ops(world);
+        self.published_means_stored(world, storm, &ops);
         for (account, keys) in world.ledger.take_sent() {
             let verified =
                 |op: &&HealOp| op.healer_supernode_account == account && op.status == HealOpStatus::Verified;
@@ -71,6 +78,7 @@ impl Invariants {
         let ops = ops(world);
         self.nothing_staged_is_lost(world, &ops);
         verified_means_right(world, &ops);
+        self.votes_are_deserved(world, storm, &ops);
         self.honest_nodes_are_not_accused(world, storm);
         self.everybody_reports(world, storm);
         self.remember_sealed(world, &ops);
@@ -116,6 +124,62 @@ impl Invariants {
                     &member.name,
                     format!("operation {id} is {status} and its reconstruction is gone"),
                 );
+            }
+        }
+    }
+
+    /// What was published is on the nodes that lacked it, unless something happened to them.
+    fn published_means_stored(&mut self, world: &World, storm: &Storm, ops: &[HealOp]) {
+        let epoch_id = world.epoch_id();
+        // The others are given nothing to keep.
+        let active: Vec<Account> =
+            world.chain.read(|state| state.supernode.supernodes.accounts_in(SupernodeState::Active));
+        for op in ops.iter().filter(|op| world.ledger.is_published(op.heal_op_id)) {
+            if !self.published.insert(op.heal_op_id) {
+                continue;
+            }
+            let artifacts = self.sealed.get(&op.heal_op_id).map_or(&[][..], |manifest| &manifest.artifacts);
+            for artifact in artifacts {
+                let lacked = |member: &&Member| {
+                    artifact.missing_on.contains(&member.account) && active.contains(&member.account)
+                };
+                let spared = |member: &&Member| {
+                    !storm.was_touched_itself(&member.account, epoch_id) && !member.is_down()
+                };
+                let lacks =
+                    |member: &&Member| !matches!(now(member.disk.store.get(&artifact.key)), Ok(Some(_)));
+                if let Some(member) = world.members.iter().filter(lacked).filter(spared).find(lacks) {
+                    let details =
+                        format!("operation {} was published and {} is not here", op.heal_op_id, artifact.key);
+                    world.ledger.violate("published-means-stored", &member.name, details);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// An honest verifier says yes only to a file that it was served as claimed, and no only to a healer who lies or had
+    /// trouble.
+    fn votes_are_deserved(&mut self, world: &World, storm: &Storm, ops: &[HealOp]) {
+        let epoch_id = world.epoch_id();
+        for op in ops {
+            let Some(healer) = healer(world, op) else { continue };
+            let votes = world.chain.read(|state| state.audit.heal_votes.get(&op.heal_op_id).cloned());
+            for (voter, verified) in votes.unwrap_or_default() {
+                let is_new = self.voted.insert((op.heal_op_id, voter.clone()));
+                if !is_new || !world.is_honest(&voter) {
+                    continue;
+                }
+                let is_wrong = if verified {
+                    healer.role.deceives_verifiers()
+                } else {
+                    healer.is_honest() && !storm.was_touched_itself(&healer.account, epoch_id)
+                };
+                if is_wrong {
+                    let word = if verified { "yes" } else { "no" };
+                    let details = format!("votes {word} on operation {} of {}", op.heal_op_id, healer.name);
+                    world.ledger.violate("votes-are-deserved", world.name_of(&voter), details);
+                }
             }
         }
     }

@@ -91,7 +91,7 @@ impl Run {
         if self.is_storing {
             self.world.ledger.take_sent();
         } else {
-            self.invariants.before_block(&self.world);
+            self.invariants.before_block(&self.world, &self.storm);
         }
         if self.world.make_block()?.is_some() {
             self.invariants.after_block(&self.world, &self.storm);

@@ -141,7 +141,15 @@ impl World {
         let signers: Vec<TestSigner> = (1..=options.nodes)
             .map(|number| TestSigner::new(&format!("sim {} n{number}", options.seed)))
             .collect();
-        let state = chain_state(&options, &signers, scheduler.wall_clock_ms())?;
+        let draw = |below: u64| random_u64(chance.as_ref()) % below;
+        // A heal that has to succeed is given the default time; others race against shorter deadlines.
+        let deadline_epochs = if options.profile.lets_every_heal_succeed() || draw(2) == 0 {
+            Params::default().storage_truth_heal_deadline_epochs
+        } else {
+            2
+        };
+        let strategy = if draw(4) == 0 { "heal-full" } else { "heal-minimal" };
+        let state = chain_state(&options, &signers, scheduler.wall_clock_ms(), deadline_epochs)?;
         let chain_options = SimChainOptions {
             block_interval_ms: 0,
             submit_timeout_ms: SUBMIT_TIMEOUT_MS,
@@ -164,21 +172,26 @@ impl World {
             scheduler,
         };
         world.reset_links();
+        world.ledger.set_height(world.height());
+        world.ledger.note(|| format!("strategy {strategy}, deadline after {deadline_epochs} epochs"));
         for (number, signer) in (1..).zip(signers) {
-            world.add_member(number, signer)?;
+            world.add_member(number, signer, strategy)?;
         }
         Ok(world)
     }
 
-    fn add_member(&mut self, number: u16, signer: TestSigner) -> Result<(), String> {
+    fn add_member(&mut self, number: u16, signer: TestSigner, strategy: &str) -> Result<(), String> {
         let name = format!("n{number}");
         let wall_skew_ms = if self.options.profile.has_network_faults() {
             i64::try_from(self.draw(240_000)).unwrap_or_default() - 120_000
         } else {
             0
         };
-        let manifest = Manifest::parse(Path::new("node.toml"), &manifest_text(&name), &self.registry)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+        let manifest =
+            Manifest::parse(Path::new("node.toml"), &manifest_text(&name, strategy), &self.registry)
+                .map_err(|problems| {
+                    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                })?;
         let disk = NodeDisk::new(self.scheduler.for_node(&format!("disk of {name}"), 0).handle());
         self.members.push(Member {
             account: signer.account().to_owned(),
@@ -390,13 +403,19 @@ fn address_of(name: &str) -> String {
 }
 
 /// The chain at the end of epoch 0, so that the nodes are in the anchor of epoch 1.
-fn chain_state(options: &SimOptions, signers: &[TestSigner], now_ms: i64) -> Result<State, String> {
+fn chain_state(
+    options: &SimOptions,
+    signers: &[TestSigner],
+    now_ms: i64,
+    deadline_epochs: u32,
+) -> Result<State, String> {
     let params = Params {
         epoch_length_blocks: EPOCH_LENGTH_BLOCKS,
         storage_truth_recent_bucket_max_blocks: EPOCH_LENGTH_BLOCKS * 50,
         storage_truth_old_bucket_min_blocks: EPOCH_LENGTH_BLOCKS * 500,
         storage_truth_challenge_target_divisor: 1,
         storage_truth_ticket_deterioration_heal_threshold: HEAL_THRESHOLD,
+        storage_truth_heal_deadline_epochs: deadline_epochs,
         storage_truth_enforcement_mode: EnforcementMode::Full,
         ..Params::default()
     };
@@ -428,7 +447,7 @@ fn register(state: &mut State, signer: &TestSigner, number: u32, height: i64) ->
     Ok(())
 }
 
-fn manifest_text(name: &str) -> String {
+fn manifest_text(name: &str, strategy: &str) -> String {
     format!(
         r#"[node]
 name = "{name}"
@@ -463,7 +482,7 @@ verifier_fetch_timeout_ms = 3000
 verifier_backoff_base_ms = 1000
 audit_query_timeout_ms = 3000
 
-[plugins.heal-minimal]
+[plugins.{strategy}]
 "#
     )
 }

@@ -28,6 +28,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether verifiers of its heals are told or served something wrong.
+    pub const fn deceives_verifiers(self) -> bool {
+        match self {
+            Self::ClaimsWrongHash | Self::ServesWrongBytes | Self::Truncates => true,
+            Self::Honest | Self::NeverVotes | Self::VotesNo => false,
+        }
+    }
+
     /// Every way to lie.
     pub const LIES: [Self; 5] =
         [Self::ClaimsWrongHash, Self::ServesWrongBytes, Self::Truncates, Self::NeverVotes, Self::VotesNo];
