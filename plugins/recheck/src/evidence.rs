@@ -12,13 +12,17 @@ use lampkeeper_plugin_sdk::api::journal::{
     Journal, JournalError, RecheckFailures, RecheckSubmission, Recorded, SubmissionStatus,
 };
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
+use lampkeeper_plugin_sdk::api::{EpochId, TicketId};
 use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_plugin_sdk::protocol::words::{Bucket, ResultClass};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How long a final refusal is remembered, in seconds. By then the epoch has left the window of any sensible chain; if
 /// not, one more refusal is the cost.
 const REFUSAL_MEMORY_S: i64 = 7 * 24 * 3600;
+/// Executed evidence that is remembered beside the journal; that of the latest epochs stays.
+const EXECUTED_MAX: usize = 4096;
 
 /// Makes evidence.
 pub(crate) struct Evidence {
@@ -28,6 +32,8 @@ pub(crate) struct Evidence {
     pub(crate) challenger: Arc<dyn Challenger>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
+    /// What the chain has executed and a failing journal may still hold as pending: nothing is paid for twice.
+    pub(crate) executed: Mutex<BTreeSet<(EpochId, TicketId)>>,
 }
 
 /// Where a recheck failed.
@@ -156,10 +162,15 @@ impl Evidence {
     /// Submits what the journal holds as pending; whether the row is settled.
     pub(crate) async fn submit(&self, submission: &RecheckSubmission) -> Result<bool, JournalError> {
         let (epoch_id, ticket_id) = (submission.epoch_id, &submission.ticket_id);
+        if self.is_executed(submission) {
+            self.journal.mark_recheck_submitted(epoch_id, ticket_id, self.now_s()).await?;
+            return Ok(true);
+        }
         let outcome = self.chain.submit(ChainMessage::RecheckEvidence(message(submission))).await;
         let reaction = reaction(&outcome);
         match reaction {
             Reaction::MarkSubmitted | Reaction::MarkEarlierSubmitted => {
+                self.note_executed(submission);
                 self.journal.mark_recheck_submitted(epoch_id, ticket_id, self.now_s()).await?;
             }
             Reaction::Keep => {}
@@ -184,6 +195,19 @@ impl Evidence {
             }
         }
         Ok(reaction != Reaction::Keep)
+    }
+
+    fn is_executed(&self, submission: &RecheckSubmission) -> bool {
+        let executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
+        executed.contains(&(submission.epoch_id, submission.ticket_id.clone()))
+    }
+
+    fn note_executed(&self, submission: &RecheckSubmission) {
+        let mut executed = self.executed.lock().unwrap_or_else(PoisonError::into_inner);
+        executed.insert((submission.epoch_id, submission.ticket_id.clone()));
+        if executed.len() > EXECUTED_MAX {
+            executed.pop_first();
+        }
     }
 
     /// Uses up the whole budget of an epoch's ticket.

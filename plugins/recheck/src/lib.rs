@@ -25,7 +25,7 @@ use discovery::Discovery;
 use evidence::Evidence;
 use lampkeeper_plugin_sdk::prelude::*;
 use service::RecheckService;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 lampkeeper_plugin_sdk::register_plugin! {
     id: "recheck",
@@ -51,11 +51,12 @@ async fn construct(context: PluginContext, config: Config) -> Result<Provided, P
         challenger: context.challenger()?,
         scheduler: Arc::clone(&scheduler),
         telemetry: Arc::clone(&context.telemetry),
+        executed: Mutex::default(),
     };
     let service = RecheckService {
         account: context.node.account,
         telemetry: context.telemetry,
-        trouble: std::sync::Mutex::default(),
+        trouble: Mutex::default(),
         config,
         chain,
         journal,
