@@ -1,7 +1,6 @@
 //! `scenario run`: scenario files of the simulated chain, with what was expected and what was found.
 //!
 //! Owns the reading of files and the printing. The format and the running are the chain's (`chain_sim::scenario`).
-#![expect(clippy::disallowed_methods, reason = "this command reads the files that it was given")]
 
 use crate::output::{self, Failure, Outcome};
 use lampkeeper_chain_sim::scenario::{self, SCENARIO_LEN_BYTES_MAX, ScenarioReport};
