@@ -22,7 +22,7 @@ use display::Display;
 use lampkeeper_api::scheduler::Scheduler;
 use lampkeeper_core::manifest::{LogFormat, LogSection};
 use lampkeeper_core::telemetry::logging;
-use options::{Plan, file_to_store};
+use options::{Plan, check_file, file_to_store};
 use serde_json::json;
 use std::sync::Arc;
 use story::Story;
@@ -41,6 +41,7 @@ pub async fn run(args: &DevnetArgs) -> Outcome {
             "a devnet runs in {dir}: stop it first with `lampkeeper stop`"
         )));
     }
+    check_file(args, &plan)?;
     cluster::prepare_data_dir(&plan.data_dir)?;
     let file = file_to_store(args, &plan.data_dir)?;
     let plan = plan.with_default_damage(&file)?;

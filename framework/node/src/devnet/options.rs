@@ -107,17 +107,21 @@ impl Plan {
     }
 }
 
-/// The file to store: the one that was given, or one that is generated in `dir`.
+/// Checks the file that was given, and the room for its artifacts, before anything is made or replaced.
 ///
 /// # Errors
 /// If the file is missing, unreadable, empty, too large or no file, or the disk has no room for its artifacts.
-pub fn file_to_store(args: &DevnetArgs, dir: &Path) -> Result<PathBuf, Failure> {
-    let path = match &args.file {
-        Some(path) => path.clone(),
-        None => generate(args.seed, dir)?,
+pub fn check_file(args: &DevnetArgs, plan: &Plan) -> Result<(), Failure> {
+    let len_bytes = match &args.file {
+        Some(path) => len_of_file(path)?,
+        None => GENERATED_LEN_BYTES as u64,
     };
+    check_room(len_bytes, u64::from(args.nodes), &plan.data_dir)
+}
+
+fn len_of_file(path: &Path) -> Result<u64, Failure> {
     let problem = |reason: String| Failure::invalid(format!("{}: {reason}", path.display()));
-    let metadata = std::fs::metadata(&path).map_err(|error| problem(error.to_string()))?;
+    let metadata = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
     if !metadata.is_file() {
         return Err(problem("is not a file; give a regular file of 1 byte to 1 GiB".to_owned()));
     }
@@ -129,10 +133,21 @@ pub fn file_to_store(args: &DevnetArgs, dir: &Path) -> Result<PathBuf, Failure> 
         return Err(problem(format!("has {len_bytes} bytes; a devnet stores at most {FILE_LEN_BYTES_MAX}")));
     }
     let mut first = [0];
-    let readable = File::open(&path).and_then(|mut file| file.read_exact(&mut first));
+    let readable = File::open(path).and_then(|mut file| file.read_exact(&mut first));
     readable.map_err(|error| problem(format!("can't be read: {error}")))?;
-    check_room(len_bytes, u64::from(args.nodes), dir)?;
-    std::path::absolute(&path).map_err(|error| problem(error.to_string()))
+    Ok(len_bytes)
+}
+
+/// The file to store: the one that was given, or one that is generated in `dir`.
+///
+/// # Errors
+/// If the file can't be generated.
+pub fn file_to_store(args: &DevnetArgs, dir: &Path) -> Result<PathBuf, Failure> {
+    let path = match &args.file {
+        Some(path) => path.clone(),
+        None => generate(args.seed, dir)?,
+    };
+    std::path::absolute(&path).map_err(|error| Failure::invalid(format!("{}: {error}", path.display())))
 }
 
 fn generate(seed: u64, dir: &Path) -> Result<PathBuf, Failure> {
@@ -150,8 +165,10 @@ fn generate(seed: u64, dir: &Path) -> Result<PathBuf, Failure> {
 fn check_room(len_bytes: u64, nodes: u64, dir: &Path) -> Result<(), Failure> {
     let symbols = Parameters::for_file_len(len_bytes).map_err(Failure::invalid)?.total_symbols();
     let needed = u64::from(symbols) * PACKET_LEN_BYTES * REPLICAS.min(nodes) + 3 * len_bytes + 64_000_000;
-    let volume =
-        rustix::fs::statvfs(dir).map_err(|error| Failure::failed(format!("{}: {error}", dir.display())))?;
+    // The directory itself may not exist yet.
+    let there = dir.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("/"));
+    let volume = rustix::fs::statvfs(there)
+        .map_err(|error| Failure::failed(format!("{}: {error}", there.display())))?;
     let free = volume.f_bavail.saturating_mul(volume.f_frsize);
     if free < needed {
         return Err(Failure::invalid(format!(
