@@ -12,6 +12,7 @@ use lampkeeper_core::node::{NodeHost, StartErrorKind};
 use lampkeeper_core::telemetry::logging;
 use lampkeeper_core::{FileSigner, Node, StartError, TelemetryHub};
 use serde_json::json;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ pub async fn run(path: &Path) -> Outcome {
     let (manifest, registry) = load(path)?;
     logging::install(&manifest.log).map_err(Failure::invalid)?;
     let signer = FileSigner::open(&manifest.identity.key_file).map_err(Failure::invalid)?;
+    private_dir(&manifest.node.data_dir)?;
     let mut host = NodeHost::new(Arc::new(signer), TelemetryHub::new());
     host.advisory = Some(advisory());
     let node = Arc::new(Node::start(&manifest, &registry, host).await.map_err(start_failure)?);
@@ -44,6 +46,15 @@ pub async fn run(path: &Path) -> Outcome {
         output::remark("stopped");
     }
     Ok(())
+}
+
+/// Makes a data directory that is not there yet, for its owner alone.
+fn private_dir(dir: &Path) -> Outcome {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Failure::invalid(format!("making the data directory {}: {error}", dir.display())))
 }
 
 /// The exit code follows the kind of trouble.

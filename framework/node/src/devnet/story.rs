@@ -111,7 +111,8 @@ impl Story {
                 tone: Tone::Plain,
             }],
             Happening::EpochBegan { epoch_id } => {
-                let lines = self.end_of_epoch();
+                // What happened before the first epoch was announced belongs to it.
+                let lines = if self.epoch.is_some() { self.end_of_epoch() } else { Vec::new() };
                 self.epoch = Some(*epoch_id);
                 self.epoch_shown = false;
                 lines
