@@ -102,7 +102,9 @@ impl State {
             Message::RecheckEvidence(recheck) => self.submit_recheck(recheck, creator),
             Message::HealClaim(claim) => self.claim_heal(claim, creator),
             Message::HealVerification(vote) => self.verify_heal(vote, creator),
-            Message::UpdateParams { params } => self.update_params(params, creator),
+            Message::UpdateParams { params, has_unnamed_mode } => {
+                self.update_params(params, *has_unnamed_mode, creator)
+            }
             Message::RegisterSupernode(registration) => self.register_supernode(registration, creator),
             Message::DeregisterSupernode { validator_address } => {
                 self.deregister_supernode(validator_address, creator)

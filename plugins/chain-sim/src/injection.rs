@@ -7,7 +7,7 @@
 use crate::api::chain::{ChainError, Rejection, RejectionReason};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most blocks that a replica may lag behind.
 pub const LAG_BLOCKS_MAX: u32 = 1000;
@@ -229,12 +229,6 @@ pub(crate) struct Injector {
 }
 
 impl Injector {
-    pub(crate) fn new(plan: InjectionPlan) -> Self {
-        let mut injector = Self::default();
-        injector.add(plan);
-        injector
-    }
-
     pub(crate) fn add(&mut self, plan: InjectionPlan) {
         self.calls.extend(plan.calls.into_iter().map(|rule| (rule, 0)));
         self.blocks.extend(plan.blocks);
@@ -244,13 +238,15 @@ impl Injector {
         *self = Self::default();
     }
 
-    /// How far behind any rule may ask a replica to be: that many states have to be kept.
-    pub(crate) fn longest_lag(&self) -> usize {
-        let lags = self.calls.iter().map(|(rule, _)| match rule.fault {
-            CallFault::Lag { blocks } => blocks.min(LAG_BLOCKS_MAX),
-            _ => 0,
+    /// How far behind the replicas are that rules may still ask for.
+    pub(crate) fn lags(&self) -> BTreeSet<u32> {
+        let open = self.calls.iter().filter(|(rule, matched)| !rule.is_used_up(*matched));
+        let lags = open.filter_map(|(rule, _)| match rule.fault {
+            CallFault::Lag { blocks: 0 } => None,
+            CallFault::Lag { blocks } => Some(blocks.min(LAG_BLOCKS_MAX)),
+            _ => None,
         });
-        lags.max().unwrap_or(0) as usize
+        lags.collect()
     }
 
     /// Counts a call and answers its fault, if a rule fires.
@@ -261,8 +257,7 @@ impl Injector {
                 continue;
             }
             *matched += 1;
-            let last = rule.first.saturating_add(rule.count);
-            if fault.is_none() && *matched >= rule.first && (rule.count == 0 || *matched < last) {
+            if fault.is_none() && *matched >= rule.first && !rule.is_used_up(*matched - 1) {
                 fault = Some(rule.fault.clone());
             }
         }
@@ -283,6 +278,11 @@ impl Injector {
 }
 
 impl CallRule {
+    /// Whether it hits no call after this many matching ones.
+    const fn is_used_up(&self, matched: u64) -> bool {
+        self.count != 0 && matched.saturating_add(1) >= self.first.saturating_add(self.count)
+    }
+
     fn matches(&self, account: &str, call: &str) -> bool {
         let is_call = self.call == "*" || self.call == call || is_kind_of(call, &self.call);
         is_call && self.account.as_ref().is_none_or(|wanted| wanted == account)
@@ -310,7 +310,8 @@ mod tests {
             (rule("*", 3, 0), [false, false, true, true]),
             (rule("heal_op", 1, 0), [false; 4]),
         ] {
-            let mut injector = Injector::new(InjectionPlan { calls: vec![rule.clone()], blocks: Vec::new() });
+            let mut injector = Injector::default();
+            injector.add(InjectionPlan { calls: vec![rule.clone()], blocks: Vec::new() });
             let hits = [(); 4].map(|()| injector.on_call("a", "params").is_some());
             assert_eq!(hits, expected, "{rule:?}");
         }

@@ -51,9 +51,11 @@ pub mod scenario;
 mod scoring;
 pub mod state;
 mod supernode_module;
+pub mod transaction;
 
 pub use block::{Block, BlockError, Delivered};
 pub use event::Event;
 pub use message::Message;
 pub use refusal::Refusal;
 pub use state::{ChainConfig, State};
+pub use transaction::{Transaction, TxFailure, TxResult};

@@ -32,6 +32,9 @@ pub enum Message {
     UpdateParams {
         /// The new parameters; zeros take their defaults.
         params: Params,
+        /// Whether the enforcement mode is a number that the protocol does not name; that of `params` is then not read.
+        #[serde(default)]
+        has_unnamed_mode: bool,
     },
     /// `MsgRegisterSupernode` (chain Appendix B).
     RegisterSupernode(RegisterSupernode),
@@ -118,6 +121,29 @@ pub struct EpochReport {
     pub storage_challenge_observations: Vec<Option<StorageChallengeObservation>>,
     /// Rows of proof.
     pub storage_proof_results: Vec<Option<StorageProofResult>>,
+    /// Where a row has a number that the protocol does not name; the row's own value is then not read.
+    pub unnamed_enums: Vec<UnnamedEnum>,
+}
+
+/// An enumeration of a row of proof whose number the protocol does not name. The wire can carry any number; the typed row
+/// can't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnnamedEnum {
+    /// The row; counts from 0.
+    pub row: usize,
+    /// The enumeration.
+    pub field: ProofEnum,
+}
+
+/// An enumeration of a row of proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the field of that name")]
+pub enum ProofEnum {
+    BucketType,
+    ArtifactClass,
+    ResultClass,
 }
 
 impl From<EpochReportMessage> for EpochReport {
@@ -131,6 +157,7 @@ impl From<EpochReportMessage> for EpochReport {
                 .map(Some)
                 .collect(),
             storage_proof_results: message.storage_proof_results.into_iter().map(Some).collect(),
+            unnamed_enums: Vec::new(),
         }
     }
 }

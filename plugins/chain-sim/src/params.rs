@@ -35,13 +35,21 @@ fn positive(value: impl Into<i128>, name: &str) -> Check {
 /// # Errors
 /// The chain's words for the first check that fails.
 pub fn validate(params: &Params) -> Result<(), String> {
+    validate_with_mode(params, false)
+}
+
+/// Validates parameters whose enforcement mode may be a number without a name.
+///
+/// # Errors
+/// The chain's words for the first check that fails.
+pub fn validate_with_mode(params: &Params, has_unnamed_mode: bool) -> Result<(), String> {
     let groups = [
         epochs(params),
         retention(params),
         evidence(params),
         buckets(params),
         bands(params),
-        healing(params),
+        healing(params, has_unnamed_mode),
     ];
     match groups.into_iter().flatten().find(|(holds, _)| !holds) {
         None => Ok(()),
@@ -208,7 +216,7 @@ fn bands(p: &Params) -> Vec<Check> {
     ]
 }
 
-fn healing(p: &Params) -> Vec<Check> {
+fn healing(p: &Params, has_unnamed_mode: bool) -> Vec<Check> {
     let ports: BTreeSet<u32> = p.required_open_ports.iter().copied().collect();
     let recovery = "storage_truth_recovery_clean_pass_count";
     let strong_recovery = "storage_truth_strong_recovery_clean_pass_count";
@@ -245,21 +253,26 @@ fn healing(p: &Params) -> Vec<Check> {
             p.storage_truth_reporter_ineligible_duration_epochs,
             "storage_truth_reporter_ineligible_duration_epochs",
         ),
-        // An enforcement mode without a name can't be expressed here, so the chain's check of it has no counterpart.
+        check(!has_unnamed_mode, "storage_truth_enforcement_mode is invalid"),
         check(ports.len() == p.required_open_ports.len(), "required_open_ports must be unique"),
     ]
 }
 
 impl State {
     /// `MsgUpdateParams` (chain 2).
-    pub(crate) fn update_params(&mut self, params: &Params, authority: &str) -> Result<Response, Refusal> {
+    pub(crate) fn update_params(
+        &mut self,
+        params: &Params,
+        has_unnamed_mode: bool,
+        authority: &str,
+    ) -> Result<Response, Refusal> {
         let expected = address::module_account(GOVERNANCE_MODULE);
         if authority != expected {
             let words = format!("invalid authority; expected {expected}, got {authority}");
             return Err(audit::INVALID_SIGNER.because(words));
         }
         let params = params.clone().with_defaults();
-        validate(&params).map_err(Refusal::unregistered)?;
+        validate_with_mode(&params, has_unnamed_mode).map_err(Refusal::unregistered)?;
         let current = self.params();
         if params.epoch_length_blocks != current.epoch_length_blocks {
             return Err(audit::INVALID_SIGNER.because("epoch_length_blocks is immutable after genesis"));

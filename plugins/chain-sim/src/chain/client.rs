@@ -1,6 +1,6 @@
 //! The chain client of one account.
 
-use super::{SimChain, translate};
+use super::{SimChain, outcome, translate};
 use crate::api::chain::{
     AccountInfo, AssignedTargets, ChainClient, ChainError, ChainMessage, ChainReader, ChainStatus,
     EpochAnchor, EpochInfo, EpochReport, HealOp, HealOpStatus, NodeSuspicion, Page, PageRequest, Params,
@@ -10,6 +10,7 @@ use crate::api::{Account, EpochId};
 use crate::injection::CallFault;
 use crate::queries::{ActionList, QueryError};
 use crate::state::State;
+use crate::transaction::Transaction;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,25 +43,25 @@ impl SimChainClient {
         call: &str,
         answer: impl FnOnce(&State) -> Result<T, ChainError> + Send,
     ) -> Result<T, ChainError> {
-        match self.chain.fault_of(&self.account, call) {
-            None | Some(CallFault::Postpone { .. }) => self.chain.read(answer),
-            Some(CallFault::Fail { error } | CallFault::FailAfterAcceptance { error }) => {
+        let (fault, answer) = match self.chain.ask(&self.account, call, answer) {
+            Ok(answered) => return answered,
+            Err(faulty) => faulty,
+        };
+        match fault {
+            CallFault::Fail { error } | CallFault::FailAfterAcceptance { error } => {
                 Err(error.to_chain_error(call))
             }
-            Some(CallFault::Delay { delay_ms }) => {
+            CallFault::Delay { delay_ms } => {
                 self.sleep(delay_ms).await;
                 self.chain.read(answer)
             }
-            Some(CallFault::DelayAfterAcceptance { delay_ms }) => {
+            CallFault::DelayAfterAcceptance { delay_ms } => {
                 let answered = self.chain.read(answer);
                 self.sleep(delay_ms).await;
                 answered
             }
-            Some(CallFault::Drop) => std::future::pending().await,
-            Some(CallFault::Lag { blocks }) => match self.chain.replica(blocks) {
-                Some(replica) => answer(&replica),
-                None => self.chain.read(answer),
-            },
+            CallFault::Drop => std::future::pending().await,
+            CallFault::Postpone { .. } | CallFault::Lag { .. } => self.chain.read(answer),
         }
     }
 
@@ -254,8 +255,9 @@ impl ChainClient for SimChainClient {
             }
             _ => {}
         }
-        let accepted = self.chain.accept(&self.account, message, postponed_blocks)?;
-        let outcome = self.chain.wait_for_outcome(accepted).await?;
+        let transaction = Transaction::single(&self.account, message);
+        let (_, accepted) = self.chain.accept(transaction.into(), postponed_blocks)?;
+        let outcome = outcome(&self.chain.wait_for_record(accepted).await?);
         match fault {
             Some(CallFault::FailAfterAcceptance { error }) => return Err(error.to_chain_error(&call)),
             Some(CallFault::DelayAfterAcceptance { delay_ms }) => self.sleep(delay_ms).await,

@@ -1,12 +1,14 @@
 //! The making of blocks, and the faults in it.
 
-use super::{Pending, Shared, SimChain, SimChainOptions, TxOutcome};
-use crate::api::chain::{NodeSuspicion, Params, ReporterReliability, TicketDeterioration, TxReceipt};
+use super::ledger::{BlockRecord, TxRecord};
+use super::{Pending, Shared, SimChain, SimChainOptions};
+use crate::api::chain::{NodeSuspicion, Params, ReporterReliability, TicketDeterioration};
 use crate::api::scheduler::{TaskHandle, sleep_unless_cancelled};
 use crate::block::{Block, BlockError};
+use crate::event::Event;
 use crate::injection::{BlockFault, BlockRule, ScoreKind, TxOrder};
-use crate::message::Response;
 use crate::state::State;
+use crate::transaction::{Transaction, TxResult};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,22 +42,24 @@ impl Shared {
         if let Some(error) = &self.halted {
             return Err(error.clone());
         }
-        let plan = match self.plan_block() {
-            Ok(Some(plan)) => plan,
-            Ok(None) => return Ok(None),
+        let Some(plan) = self.plan_block() else { return Ok(None) };
+        let pending = self.take_transactions(&plan, options.block_transactions_max);
+        let planned = PlannedBlock {
+            height: plan.height,
+            // Block time never goes back, whatever the wall clock does.
+            time_ms: time_ms.max(self.state.block_time_ms),
+            overrides: plan.overrides,
+            transactions: pending.iter().map(|pending| pending.transaction.clone()).collect(),
+        };
+        let executed = match planned.execute(&mut self.state) {
+            Ok(executed) => executed,
             Err(error) => return Err(self.halt(error)),
         };
-        let transactions = self.take_transactions(&plan, options.block_transactions_max);
-        self.keep_replica();
-        // Block time never goes back, whatever the wall clock does.
-        let time_ms = time_ms.max(self.state.block_time_ms);
-        match self.run_block(plan.height, time_ms, transactions) {
-            Ok(block) => {
-                self.wake_height_waiters();
-                Ok(Some(block))
-            }
-            Err(error) => Err(self.halt(error)),
-        }
+        self.replicas.keep(&self.injector.lags(), &self.state);
+        self.replicas.follow(&Arc::new(planned));
+        let block = self.record(executed, pending, options.history_blocks_max);
+        self.wake_height_waiters();
+        Ok(Some(block))
     }
 
     /// Makes no more blocks, and lets go of everybody who waits for one.
@@ -66,34 +70,42 @@ impl Shared {
         error
     }
 
-    /// Height and faults of the next block; `None` if it is frozen. An override that does not fit is an error: a tester's
-    /// mistake must not pass for a result.
-    fn plan_block(&mut self) -> Result<Option<BlockPlan>, BlockError> {
-        let mut plan = BlockPlan { height: self.state.height + 1, order: None, drops_transactions: false };
+    /// Height and faults of the next block; `None` if it is frozen.
+    fn plan_block(&mut self) -> Option<BlockPlan> {
+        let mut plan = BlockPlan {
+            height: self.state.height + 1,
+            order: None,
+            drops_transactions: false,
+            overrides: Vec::new(),
+        };
         if self.frozen_intervals > 0 {
             self.frozen_intervals -= 1;
-            return Ok(None);
+            return None;
         }
-        let mut faults = self.injector.on_block(plan.height).into_iter();
-        while let Some(fault) = faults.next() {
+        let mut faults = self.injector.on_block(plan.height);
+        let is_freeze = |fault: &BlockFault| matches!(fault, BlockFault::Freeze { intervals: 1.. });
+        if let Some(first) = faults.iter().position(is_freeze)
+            && let BlockFault::Freeze { intervals } = faults.remove(first)
+        {
+            // This block is the first that falls out; what else was due happens after the freeze.
+            self.frozen_intervals = intervals - 1;
+            for fault in faults {
+                self.injector.put_back(BlockRule { at_height: plan.height, fault });
+            }
+            return None;
+        }
+        for fault in faults {
             match fault {
-                BlockFault::Freeze { intervals: 0 } => {}
-                BlockFault::Freeze { intervals } => {
-                    // This block is the first that falls out; what else was due happens after the freeze.
-                    self.frozen_intervals = intervals - 1;
-                    for fault in faults {
-                        self.injector.put_back(BlockRule { at_height: plan.height, fault });
-                    }
-                    return Ok(None);
-                }
+                BlockFault::Freeze { .. } => {}
                 BlockFault::JumpTo { height } => plan.height = plan.height.max(height),
                 BlockFault::Reorder { order } => plan.order = Some(order),
                 BlockFault::DropTransactions => plan.drops_transactions = true,
-                BlockFault::OverrideParams { values } => override_params(&mut self.state, values)?,
-                BlockFault::OverrideScore { of, id, score } => override_score(&mut self.state, of, id, score),
+                fault @ (BlockFault::OverrideParams { .. } | BlockFault::OverrideScore { .. }) => {
+                    plan.overrides.push(fault);
+                }
             }
         }
-        Ok(Some(plan))
+        Some(plan)
     }
 
     fn take_transactions(&mut self, plan: &BlockPlan, count_max: usize) -> Vec<Pending> {
@@ -123,47 +135,40 @@ impl Shared {
         taken
     }
 
-    /// Keeps the state before this block while a rule may ask for it.
-    fn keep_replica(&mut self) {
-        let kept = self.injector.longest_lag();
-        if kept > 0 {
-            self.history.push_back(Arc::new(self.state.clone()));
-        }
-        while self.history.len() > kept {
-            self.history.pop_front();
-        }
-    }
-
-    fn run_block(
-        &mut self,
-        height: i64,
-        time_ms: i64,
-        transactions: Vec<Pending>,
-    ) -> Result<Block, BlockError> {
-        let header_hash = self.state.header_hash(height);
-        let begin_events = self.state.begin_block(height, &header_hash, time_ms)?;
-        let mut outcomes = Vec::with_capacity(transactions.len());
-        for pending in transactions {
-            // A transaction that passed the ante checks uses up its sequence, refused or not (chain 0.2).
-            if let Some(account) = self.state.bank.accounts.get_mut(&pending.creator) {
-                account.sequence = account.sequence.saturating_add(1);
-            }
-            let result = self.state.deliver(&pending.message, &pending.creator);
-            outcomes.push((pending, result));
-        }
-        let end_events = self.state.end_block()?;
-        let mut results = Vec::with_capacity(outcomes.len());
-        for (pending, result) in outcomes {
-            let response_id = match result.as_ref().map(|delivered| &delivered.response) {
-                Ok(Response::Action { action_id, .. }) => action_id.clone(),
-                _ => String::new(),
+    /// Tells everybody who waits, and remembers the block.
+    fn record(&mut self, executed: Executed, pending: Vec<Pending>, history_blocks_max: usize) -> Block {
+        let (height, block_time_ms) = (self.state.height, self.state.block_time_ms);
+        let mut records = Vec::with_capacity(pending.len());
+        for ((index, pending), result) in (0_u32..).zip(pending).zip(executed.results) {
+            let record = TxRecord {
+                tx_hash: pending.tx_hash,
+                height,
+                index,
+                block_time_ms,
+                signer: pending.transaction.signer,
+                raw: pending.raw,
+                result,
             };
-            let receipt = TxReceipt { tx_hash: pending.tx_hash, height, response_id };
-            // The submitter may have given up.
-            drop(pending.done.send(TxOutcome { receipt, result: result.clone() }));
-            results.push(result);
+            // The submitter may have given up, or never have waited.
+            drop(pending.done.send(record.clone()));
+            records.push(record);
         }
-        Ok(Block { height, begin_events, results, end_events })
+        let block = Block {
+            height,
+            begin_events: executed.begin_events.clone(),
+            results: records.iter().map(TxRecord::merged).collect(),
+            end_events: executed.end_events.clone(),
+        };
+        let record = BlockRecord {
+            height,
+            header_hash: self.state.header_hash(height),
+            block_time_ms,
+            tx_hashes: records.iter().map(|record| record.tx_hash.clone()).collect(),
+            begin_events: executed.begin_events,
+            end_events: executed.end_events,
+        };
+        self.ledger.add(record, records, history_blocks_max);
+        block
     }
 
     fn wake_height_waiters(&mut self) {
@@ -178,11 +183,41 @@ impl Shared {
     }
 }
 
-/// What is decided of a block before it is made.
+/// What is decided of a block before its transactions are chosen.
 struct BlockPlan {
     height: i64,
     order: Option<TxOrder>,
     drops_transactions: bool,
+    overrides: Vec<BlockFault>,
+}
+
+/// Everything that a block is made of: the same one makes the same of the same state.
+pub(super) struct PlannedBlock {
+    height: i64,
+    time_ms: i64,
+    /// What replaces parameters and scores before the block.
+    overrides: Vec<BlockFault>,
+    transactions: Vec<Transaction>,
+}
+
+/// What a block did.
+pub(super) struct Executed {
+    begin_events: Vec<Event>,
+    results: Vec<TxResult>,
+    end_events: Vec<Event>,
+}
+
+impl PlannedBlock {
+    /// Processes the block. An override that does not fit is an error: a tester's mistake must not pass for a result.
+    pub(super) fn execute(&self, state: &mut State) -> Result<Executed, BlockError> {
+        for fault in &self.overrides {
+            apply_override(state, fault)?;
+        }
+        let header_hash = state.header_hash(self.height);
+        let begin_events = state.begin_block(self.height, &header_hash, self.time_ms)?;
+        let results = self.transactions.iter().map(|each| state.deliver_transaction(each)).collect();
+        Ok(Executed { begin_events, results, end_events: state.end_block()? })
+    }
 }
 
 /// Parameters with some values replaced by name.
@@ -195,6 +230,20 @@ pub(crate) fn params_with(params: &Params, values: BTreeMap<String, Value>) -> R
         table.extend(values);
     }
     serde_json::from_value(table).map_err(|error| error.to_string())
+}
+
+fn apply_override(state: &mut State, fault: &BlockFault) -> Result<(), BlockError> {
+    match fault {
+        BlockFault::OverrideParams { values } => override_params(state, values.clone()),
+        BlockFault::OverrideScore { of, id, score } => {
+            override_score(state, *of, id.clone(), *score);
+            Ok(())
+        }
+        BlockFault::Freeze { .. }
+        | BlockFault::JumpTo { .. }
+        | BlockFault::Reorder { .. }
+        | BlockFault::DropTransactions => Ok(()),
+    }
 }
 
 fn override_params(state: &mut State, values: BTreeMap<String, Value>) -> Result<(), BlockError> {

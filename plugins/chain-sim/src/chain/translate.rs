@@ -11,6 +11,7 @@ use crate::refusal::Refusal;
 use crate::state::actions::{Action, CascadeMetadata};
 use crate::state::bank::{BankAccount, DENOM};
 use crate::state::supernodes::SupernodeRecord;
+use crate::transaction::Transaction;
 use sha2::{Digest as _, Sha256};
 
 /// The chain's form of a message; `Unavailable` for one that it does not know.
@@ -56,9 +57,10 @@ pub(super) fn message(message: ChainMessage) -> Result<Message, ChainError> {
 }
 
 /// Uppercase hex of a hash over everything that makes a transaction this one.
-pub(super) fn tx_hash(chain_id: &str, number: u64, creator: &str, message: &Message) -> String {
+pub(super) fn tx_hash(chain_id: &str, number: u64, transaction: &Transaction) -> String {
     let mut hasher = Sha256::new();
-    for part in [chain_id.as_bytes(), creator.as_bytes(), message.kind().as_bytes()] {
+    for part in [chain_id, &transaction.signer, &transaction.kinds()] {
+        let part = part.as_bytes();
         hasher.update(part);
         hasher.update([0]);
     }

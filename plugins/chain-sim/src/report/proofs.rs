@@ -2,6 +2,7 @@
 
 use crate::api::TicketId;
 use crate::api::chain::{EnforcementMode, Params, StorageProofResult};
+use crate::message::{EpochReport, ProofEnum, UnnamedEnum};
 use crate::names;
 use crate::protocol::assignment::ReporterDuty;
 use crate::protocol::words::{ArtifactClass, Bucket, ResultClass};
@@ -17,12 +18,12 @@ const DEFAULT_RECENT_WINDOW_EPOCHS: u64 = 3;
 
 /// Steps 10 and 11: number, form and coverage of the rows.
 pub(super) fn well_formed(
-    results: &[Option<StorageProofResult>],
+    message: &EpochReport,
     creator: &str,
     duty: &ReporterDuty,
     params: &Params,
 ) -> Result<Vec<StorageProofResult>, Refusal> {
-    let invalid = audit::INVALID_STORAGE_PROOFS;
+    let (results, invalid) = (&message.storage_proof_results, audit::INVALID_STORAGE_PROOFS);
     if results.len() > PROOF_RESULTS_MAX {
         let words = format!("too many storage proof results: got {}, max {PROOF_RESULTS_MAX}", results.len());
         return Err(invalid.because(words));
@@ -43,7 +44,8 @@ pub(super) fn well_formed(
     }
     let mut accepted: Vec<StorageProofResult> = Vec::with_capacity(results.len());
     for (index, result) in results.iter().enumerate() {
-        let row = row(result.as_ref(), creator, duty, &accepted)
+        let is_unnamed = |field| message.unnamed_enums.contains(&UnnamedEnum { row: index, field });
+        let row = row(result.as_ref(), &is_unnamed, creator, duty, &accepted)
             .map_err(|words| invalid.because(format!("storage_proof_results[{index}]{words}")))?;
         accepted.push(row.clone());
     }
@@ -56,6 +58,7 @@ pub(super) fn well_formed(
 /// The checks of one row, in order; the words follow the row's prefix.
 fn row<'a>(
     result: Option<&'a StorageProofResult>,
+    is_unnamed: &dyn Fn(ProofEnum) -> bool,
     creator: &str,
     duty: &ReporterDuty,
     earlier: &[StorageProofResult],
@@ -64,14 +67,20 @@ fn row<'a>(
     accounts(result, creator, duty)?;
     let checks = [
         (result.transcript_hash.is_empty(), ".transcript_hash is required"),
-        (result.bucket_type == Bucket::Unspecified, ".bucket_type is invalid"),
-        (result.result_class == ResultClass::Unspecified, ".result_class is invalid"),
+        (
+            result.bucket_type == Bucket::Unspecified || is_unnamed(ProofEnum::BucketType),
+            ".bucket_type is invalid",
+        ),
+        (
+            result.result_class == ResultClass::Unspecified || is_unnamed(ProofEnum::ResultClass),
+            ".result_class is invalid",
+        ),
     ];
     first_failure(&checks)?;
     if result.result_class == ResultClass::NoEligibleTicket {
-        no_eligible_ticket(result)?;
+        no_eligible_ticket(result, is_unnamed(ProofEnum::ArtifactClass))?;
     } else {
-        with_ticket(result)?;
+        with_ticket(result, is_unnamed(ProofEnum::ArtifactClass))?;
     }
     let is_confirmed = result.result_class == ResultClass::RecheckConfirmedFail;
     if is_confirmed && result.bucket_type != Bucket::Recheck {
@@ -107,13 +116,13 @@ fn accounts(result: &StorageProofResult, creator: &str, duty: &ReporterDuty) -> 
     }
 }
 
-fn no_eligible_ticket(result: &StorageProofResult) -> Result<(), String> {
+fn no_eligible_ticket(result: &StorageProofResult, has_unnamed_class: bool) -> Result<(), String> {
     let is_canonical_bucket = matches!(result.bucket_type, Bucket::Recent | Bucket::Old);
     first_failure(&[
         (!is_canonical_bucket, ".result_class NO_ELIGIBLE_TICKET is only valid for RECENT or OLD buckets"),
         (!result.ticket_id.is_empty(), ".ticket_id must be empty for NO_ELIGIBLE_TICKET"),
         (
-            result.artifact_class != ArtifactClass::Unspecified,
+            result.artifact_class != ArtifactClass::Unspecified || has_unnamed_class,
             ".artifact_class must be UNSPECIFIED for NO_ELIGIBLE_TICKET",
         ),
         (result.artifact_ordinal != 0, ".artifact_ordinal must be 0 for NO_ELIGIBLE_TICKET"),
@@ -121,14 +130,17 @@ fn no_eligible_ticket(result: &StorageProofResult) -> Result<(), String> {
     ])
 }
 
-fn with_ticket(result: &StorageProofResult) -> Result<(), String> {
+fn with_ticket(result: &StorageProofResult, has_unnamed_class: bool) -> Result<(), String> {
     first_failure(&[
         (result.ticket_id.is_empty(), ".ticket_id is required"),
         (result.artifact_count == 0, ".artifact_count must be > 0"),
         (result.artifact_ordinal >= result.artifact_count, ".artifact_ordinal must be < artifact_count"),
         (result.derivation_input_hash.is_empty(), ".derivation_input_hash is required"),
         (result.challenger_signature.is_empty(), ".challenger_signature is required"),
-        (result.artifact_class == ArtifactClass::Unspecified, ".artifact_class is invalid"),
+        (
+            result.artifact_class == ArtifactClass::Unspecified || has_unnamed_class,
+            ".artifact_class is invalid",
+        ),
         (result.artifact_key.is_empty(), ".artifact_key is required"),
     ])
 }

@@ -43,7 +43,7 @@ pub(super) fn validate(state: &State, message: &EpochReport, creator: &str) -> R
         observations.iter().map(|observation| observation.target_supernode_account.as_str()).collect();
     let assigned: BTreeSet<&str> = duty.targets.iter().map(String::as_str).collect();
     let incomplete = duty.is_prober && observed.len() < assigned.len();
-    let results = proofs::well_formed(&message.storage_proof_results, creator, &duty, &params)?;
+    let results = proofs::well_formed(message, creator, &duty, &params)?;
     let unanchored = proofs::history_and_counts(state, &results, message.epoch_id, &params)?;
     if state.audit.reports.get(message.epoch_id, creator).is_some() {
         return Err(audit::DUPLICATE_REPORT.because("report already submitted for this epoch"));

@@ -210,9 +210,9 @@ fn parameters(state: &State, name: &str, arguments: &mut Arguments) -> Result<Ou
         "zeros" => Params::zeroed(),
         other => return Err(unknown(line, "base of parameters", other, &["current", "defaults", "zeros"])),
     };
-    let params = params_over(&base, values)?;
+    let (params, has_unnamed_mode) = params_over(&base, values)?;
     match name {
-        "validate_params" => unit(params::validate(&params)),
+        "validate_params" => unit(params::validate_with_mode(&params, has_unnamed_mode)),
         "default_params" => Outcome::of(&params.with_defaults()),
         _ => digest(&params::commitment(&params)),
     }

@@ -5,6 +5,7 @@
 
 use super::arguments::Arguments;
 use super::decode::decode;
+use super::numbers::{name_mode, name_numbers};
 use super::problem::Problem;
 use super::reference::operator_of;
 use super::value::{Kind, Table, Value};
@@ -53,6 +54,7 @@ pub(super) fn transaction(state: &State, value: Value) -> Result<Transaction, Pr
     if !is_raw {
         fill_in(state, kind, &creator, &mut body)?;
     }
+    name_numbers(kind, &mut body)?;
     let message = message(kind, &body)?;
     Ok(Transaction { creator, message })
 }
@@ -74,7 +76,10 @@ fn message(kind: &str, body: &Value) -> Result<Message, Problem> {
         "recheck_evidence" => Message::RecheckEvidence(decode(body)?),
         "heal_claim" => Message::HealClaim(decode(body)?),
         "heal_verification" => Message::HealVerification(decode(body)?),
-        "update_params" => Message::UpdateParams { params: params_over(&Params::zeroed(), body.clone())? },
+        "update_params" => {
+            let (params, has_unnamed_mode) = params_over(&Params::zeroed(), body.clone())?;
+            Message::UpdateParams { params, has_unnamed_mode }
+        }
         "register_supernode" => Message::RegisterSupernode(decode(body)?),
         "update_supernode" => Message::UpdateSupernode(decode(body)?),
         "request_action" => Message::RequestAction(decode(body)?),
@@ -106,12 +111,13 @@ fn small_message(kind: &str, body: &Value) -> Result<Message, Problem> {
     Ok(message)
 }
 
-/// Parameters with the values that a table names.
-pub(super) fn params_over(base: &Params, values: Value) -> Result<Params, Problem> {
+/// Parameters with the values that a table names, and whether their enforcement mode is a number without a name.
+pub(super) fn params_over(base: &Params, mut values: Value) -> Result<(Params, bool), Problem> {
     let line = values.line;
+    let has_unnamed_mode = name_mode(&mut values)?;
     let mut merged = Value::of(base)?.at(line);
     merged.merge(values);
-    decode(&merged)
+    Ok((decode(&merged)?, has_unnamed_mode))
 }
 
 fn text(text: &str) -> Value {

@@ -23,6 +23,7 @@ mod expect;
 mod functions;
 mod messages;
 mod network;
+mod numbers;
 mod outcome;
 mod pattern;
 mod plant;

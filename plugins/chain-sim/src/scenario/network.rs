@@ -9,9 +9,10 @@ use super::outcome::Outcome;
 use super::problem::Problem;
 use super::questions;
 use super::value::Value;
-use crate::chain::{Shared, SimChainOptions};
+use crate::chain::{Shared, SimChainOptions, TxRecord};
 use crate::injection::{CallFault, InjectionPlan};
 use crate::{Block, BlockError, Event, State};
+use futures::channel::oneshot;
 
 /// Time between two blocks.
 const BLOCK_INTERVAL_MS: i64 = 1000;
@@ -74,12 +75,15 @@ impl Network {
         &self.shared.state
     }
 
-    pub(super) const fn state_mut(&mut self) -> &mut State {
-        &mut self.shared.state
+    /// Changes the state past all messages.
+    pub(super) fn plant<T>(&mut self, change: impl FnOnce(&mut State) -> T) -> T {
+        let answer = change(&mut self.shared.state);
+        self.shared.replicas.planted(&self.shared.state);
+        answer
     }
 
     pub(super) fn inject(&mut self, plan: InjectionPlan) {
-        self.shared.injector.add(plan);
+        self.shared.inject(plan);
     }
 
     /// Executes a message at the current height, without a block around it.
@@ -89,7 +93,7 @@ impl Network {
             return Done::with(outcome);
         }
         let mut done = Done::default();
-        let result = self.shared.state.deliver(&transaction.message, &transaction.creator);
+        let result = self.plant(|state| state.deliver(&transaction.message, &transaction.creator));
         let outcome = match result {
             Ok(delivered) => {
                 done.tell(delivered.events);
@@ -108,7 +112,7 @@ impl Network {
             let fault = self.fault_of_submission(&transaction);
             let early = self.before(fault.as_ref(), &transaction);
             let receiver = match early {
-                None => Some(self.shared.enqueue(&transaction.creator, transaction.message, 0)),
+                None => Some(self.enqueue(&transaction, 0)),
                 Some(_) => None,
             };
             waiting.push((fault, early, receiver));
@@ -122,7 +126,7 @@ impl Network {
         }
         for (fault, early, receiver) in waiting {
             let executed = receiver.and_then(|mut receiver| receiver.try_recv().ok().flatten());
-            let outcome = match (early, executed.map(|outcome| outcome.result)) {
+            let outcome = match (early, executed.map(|record| record.merged())) {
                 (Some(early), _) => early,
                 (None, Some(Ok(delivered))) => {
                     let answer =
@@ -160,21 +164,22 @@ impl Network {
     pub(super) fn begin_block(&mut self, height: i64, hash: Option<Vec<u8>>, time_ms: i64) -> Done {
         let mut done = Done::default();
         let hash = hash.unwrap_or_else(|| self.shared.state.header_hash(height).to_vec());
-        let result = self.shared.state.begin_block(height, &hash, time_ms).map(|events| done.tell(events));
+        let result =
+            self.plant(|state| state.begin_block(height, &hash, time_ms)).map(|events| done.tell(events));
         done.finish(&self.shared.state, result)
     }
 
     /// Runs EndBlock alone.
     pub(super) fn end_block(&mut self) -> Done {
         let mut done = Done::default();
-        let result = self.shared.state.end_block().map(|events| done.tell(events));
+        let result = self.plant(State::end_block).map(|events| done.tell(events));
         done.finish(&self.shared.state, result)
     }
 
     /// Runs the five steps of an epoch's close, at whatever height the chain is.
     pub(super) fn close_epoch(&mut self, epoch_id: u64) -> Done {
         let mut done = Done::default();
-        let result = self.shared.state.close_epoch(epoch_id);
+        let result = self.plant(|state| state.close_epoch(epoch_id));
         done.tell(std::mem::take(&mut self.shared.state.pending_events));
         done.finish(&self.shared.state, result)
     }
@@ -184,7 +189,7 @@ impl Network {
         let mut arguments = Arguments::of(value)?;
         let line = arguments.line();
         let name: String = arguments.read_required("name")?;
-        let outcome = super::functions::call(&mut self.shared.state, &name, line, &mut arguments)?;
+        let outcome = self.plant(|state| super::functions::call(state, &name, line, &mut arguments))?;
         arguments.finish()?;
         let mut done = Done::with(outcome);
         done.tell(std::mem::take(&mut self.shared.state.pending_events));
@@ -199,11 +204,10 @@ impl Network {
         let account: Option<String> = arguments.read("as")?;
         let call = snake_case(&name);
         let fault = account.and_then(|account| self.shared.injector.on_call(&account, &call));
-        let replica = match &fault {
-            Some(CallFault::Lag { blocks }) => self.shared.replica(*blocks),
-            _ => None,
+        let state = match &fault {
+            Some(CallFault::Lag { blocks }) => self.shared.lagging(*blocks),
+            _ => &self.shared.state,
         };
-        let state = replica.as_deref().unwrap_or(&self.shared.state);
         let outcome = questions::ask(state, &name, line, &mut arguments)?;
         arguments.finish()?;
         Ok(match fault {
@@ -213,6 +217,11 @@ impl Network {
             Some(CallFault::Drop) => unknown_outcome("the query was never answered"),
             _ => outcome,
         })
+    }
+
+    fn enqueue(&mut self, transaction: &Transaction, postpone_blocks: u32) -> oneshot::Receiver<TxRecord> {
+        let transaction = crate::Transaction::single(&transaction.creator, transaction.message.clone());
+        self.shared.enqueue(transaction.into(), postpone_blocks).1
     }
 
     fn fault_of_submission(&mut self, transaction: &Transaction) -> Option<CallFault> {
@@ -227,7 +236,7 @@ impl Network {
             CallFault::Drop => Some(unknown_outcome("the submission was lost")),
             CallFault::Postpone { blocks } => {
                 // Nobody waits for it: the client that sent it has given up.
-                drop(self.shared.enqueue(&transaction.creator, transaction.message.clone(), *blocks));
+                drop(self.enqueue(transaction, *blocks));
                 Some(unknown_outcome("the submission waits for a later block"))
             }
             CallFault::Delay { delay_ms } => {

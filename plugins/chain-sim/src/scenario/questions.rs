@@ -1,11 +1,13 @@
 //! The queries of chain 9 by the names of their methods, and what they answered.
 
 use super::arguments::Arguments;
+use super::decode::decode;
+use super::numbers::{heal_op_status, name_number};
 use super::outcome::Outcome;
 use super::problem::{Problem, unknown};
 use super::value::{Kind, Table, Value};
 use crate::State;
-use crate::api::chain::{EpochInfo, HealOpStatus};
+use crate::api::chain::{EpochInfo, HealOp, HealOpStatus};
 use crate::queries::{ActionFilter, ActionList, PageQuery, Paged, QueryError, ReportFilter};
 use serde::Serialize;
 
@@ -53,7 +55,7 @@ pub(super) fn ask(
     arguments: &mut Arguments,
 ) -> Result<Outcome, Problem> {
     let page: Option<PageQuery> = match arguments.optional("pagination") {
-        Some(value) => Some(super::decode::decode(&value)?),
+        Some(value) => Some(decode(&value)?),
         None => None,
     };
     let page = page.as_ref();
@@ -95,9 +97,7 @@ pub(super) fn ask(
         "HealOpsByTicket" => {
             list(state.query_heal_ops_by_ticket(&arguments.read::<String>("ticket_id")?, page))
         }
-        "HealOpsByStatus" => {
-            list(state.query_heal_ops_by_status(arguments.read::<HealOpStatus>("status")?, page))
-        }
+        "HealOpsByStatus" => heal_ops_by_status(state, arguments, page),
         "EvidenceById" => answer(state.query_evidence(arguments.read("evidence_id")?)),
         "EvidenceBySubject" => {
             list(state.query_evidence_by_subject(&arguments.read::<String>("subject_address")?, page))
@@ -156,6 +156,24 @@ fn ask_other_modules(
             Ok(Outcome::Answer(Value::integer(balance)))
         }
     }
+}
+
+/// A status without a name has no operations.
+fn heal_ops_by_status(
+    state: &State,
+    arguments: &mut Arguments,
+    page: Option<&PageQuery>,
+) -> Result<Outcome, Problem> {
+    let mut given: Table =
+        arguments.optional("status").map(|status| ("status".to_owned(), status)).into_iter().collect();
+    if name_number(&mut given, "status", heal_op_status)? {
+        return list(Ok(Paged::<HealOp> { items: Vec::new(), next_key: Vec::new(), total: 0 }));
+    }
+    let status = match given.get("status") {
+        Some(status) => decode::<HealOpStatus>(status)?,
+        None => HealOpStatus::Unspecified,
+    };
+    list(state.query_heal_ops_by_status(status, page))
 }
 
 fn assigned_targets(state: &State, arguments: &mut Arguments) -> Result<Outcome, Problem> {

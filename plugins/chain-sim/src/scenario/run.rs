@@ -63,7 +63,7 @@ pub(super) fn run(text: &str, report: &mut ScenarioReport) -> Result<(), Problem
     };
     if let Some(mut setup) = setup {
         resolve(&mut setup, &runner.captured)?;
-        plant::plant(runner.network.state_mut(), setup)?;
+        runner.network.plant(|state| plant::plant(state, setup))?;
     }
     for (index, step) in steps.into_list()?.into_iter().enumerate() {
         let line = step.line;
@@ -172,9 +172,9 @@ impl Runner {
             }
             "end_block" => Arguments::of(argument)?.finish().map(|()| self.network.end_block()),
             "close_epoch" => Ok(self.network.close_epoch(argument.as_integer()?)),
-            "plant" => plant::plant(self.network.state_mut(), argument).map(|()| Done::default()),
-            "remove" => plant::remove(self.network.state_mut(), argument).map(|()| Done::default()),
-            "set" => plant::set(self.network.state_mut(), argument).map(|()| Done::default()),
+            "plant" => self.network.plant(|state| plant::plant(state, argument)).map(|()| Done::default()),
+            "remove" => self.network.plant(|state| plant::remove(state, argument)).map(|()| Done::default()),
+            "set" => self.network.plant(|state| plant::set(state, argument)).map(|()| Done::default()),
             "inject" => {
                 self.network.inject(decode::<InjectionPlan>(&argument)?);
                 Ok(Done::default())
@@ -237,7 +237,7 @@ impl Runner {
             return Err(super::problem::unknown(line, "saved state", &name, &known));
         };
         let state = State::from_json(text).map_err(|error| Problem::at(line, error.to_string()))?;
-        *self.network.state_mut() = state;
+        self.network.plant(|present| *present = state);
         Ok(Done::default())
     }
 }

@@ -196,7 +196,7 @@ fn fees_are_quoted() {
 fn governance_updates_parameters() {
     let mut state = chain(|_| {});
     let governance = address::module_account(GOVERNANCE_MODULE);
-    let update = |params| Message::UpdateParams { params };
+    let update = |params| Message::UpdateParams { params, has_unnamed_mode: false };
     refuse(&mut state, "invalid", update(Params::default()), "audit/1", "invalid authority");
     accept(&mut state, &governance, update(Params::zeroed()));
     accept(&mut state, &governance, update(Params::default()));

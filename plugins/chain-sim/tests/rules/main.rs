@@ -11,3 +11,4 @@ mod reports;
 mod scoring;
 mod shared_chain;
 mod support;
+mod transactions;
