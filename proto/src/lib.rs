@@ -36,6 +36,7 @@
 //! # Ok::<(), prost::EncodeError>(())
 //! ```
 
+pub mod calls;
 pub mod methods;
 
 #[allow(

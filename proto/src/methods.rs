@@ -1,8 +1,7 @@
 //! The paths of the calls between nodes, as they stand on the wire: `/package.Service/Method`.
 //!
 //! Owns the names that handlers are registered and peers are called under. A test compares them with the
-//! schemas, so none can be misspelt or forgotten. Calls to the chain are not here: a chain client is generated from
-//! the schemas.
+//! schemas, so none can be misspelt or forgotten. Calls to the chain are in [`calls`](crate::calls).
 
 /// A challenger asks a target for ranges of an artifact (wire 2.1).
 pub const GET_COMPOUND_PROOF: &str = "/supernode.StorageChallengeService/GetCompoundProof";

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use lampkeeper_proto::{FILE_DESCRIPTOR_SET, methods};
+use lampkeeper_proto::{FILE_DESCRIPTOR_SET, calls, methods};
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
@@ -48,6 +48,27 @@ fn every_peer_method_has_its_path() {
 
     assert_eq!(listed, declared);
     assert_eq!(listed.len(), methods::ALL.len(), "methods::ALL repeats a path");
+}
+
+#[test]
+fn every_call_of_the_chain_has_its_path_and_messages() {
+    // `Msg` services are for messages in transactions: nobody calls them.
+    let is_called = |path: &String| !path.contains(".Msg/") && !path.starts_with("/lumera.lumeraid.");
+    let declared: BTreeSet<(String, String)> = our_files()
+        .iter()
+        .filter(|file| !PEER_PACKAGES.contains(&file.package()))
+        .flat_map(|file| paths_of_file(file).collect::<Vec<_>>())
+        .filter(|(path, _)| is_called(path))
+        .collect();
+    let listed = calls::all();
+    let count = listed.len();
+    let listed: BTreeSet<(String, String)> = listed
+        .into_iter()
+        .map(|(path, request, response)| (path.to_owned(), format!("{request} -> {response}")))
+        .collect();
+
+    assert_eq!(listed, declared);
+    assert_eq!(listed.len(), count, "calls::all repeats a path");
 }
 
 #[test]
