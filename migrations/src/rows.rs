@@ -3,6 +3,8 @@
 //! Owns the translation and its refusals: a number or text that a database can't hold, a word or number in a row that
 //! this version does not know. Nothing here is particular to one database, and what one can't hold is refused for all.
 
+pub(crate) mod history;
+
 use crate::schema::{
     heal_claims_submitted, heal_verifications_submitted, proof_rows, recheck_attempt_failures,
     storage_recheck_submissions,

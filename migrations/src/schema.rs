@@ -81,3 +81,40 @@ diesel::table! {
         observer_attestation_signatures -> Text,
     }
 }
+
+diesel::table! {
+    challenge_history (challenge_number) {
+        challenge_number -> BigInt,
+        epoch_id -> BigInt,
+        target_account -> Text,
+        ticket_id -> Text,
+        bucket_type -> Integer,
+        artifact_class -> Integer,
+        artifact_key -> Text,
+        ended -> Text,
+        result_class -> Integer,
+        transcript_hash -> Text,
+        details -> Text,
+        proof -> Text,
+        proof_bytes -> BigInt,
+        attempts -> BigInt,
+        duration_ms -> BigInt,
+        ended_at_s -> BigInt,
+        evidence_id -> Nullable<Text>,
+        is_reported -> Bool,
+    }
+}
+
+diesel::table! {
+    evidence (evidence_number) {
+        evidence_number -> BigInt,
+        evidence_id -> Text,
+        epoch_id -> BigInt,
+        target_account -> Text,
+        observation -> Text,
+        is_proven -> Bool,
+        recorded_at_s -> BigInt,
+        len_bytes -> BigInt,
+        record -> Text,
+    }
+}

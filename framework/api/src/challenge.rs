@@ -55,6 +55,23 @@ pub enum Observation {
 }
 
 impl Observation {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Pass,
+        Self::WrongBytes,
+        Self::Missing,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::Refused,
+        Self::Malformed,
+    ];
+
+    /// The observation with this [`Self::name`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|observation| observation.name() == name)
+    }
+
     /// A short name for metrics and events.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -4,6 +4,7 @@
 //! meaning of the rows is the services' (wire 3.10, 5.4 to 5.11, 6.4, 8.1).
 
 use crate::chain::StorageProofResult;
+use crate::history::HistoryJournal;
 use crate::{Account, EpochId, TicketId};
 use async_trait::async_trait;
 use lampkeeper_protocol::words::ResultClass;
@@ -205,10 +206,10 @@ pub trait ProofJournal: Send + Sync {
     -> Result<(), JournalError>;
 }
 
-/// Everything a node writes down before it acts.
-pub trait Journal: HealJournal + RecheckJournal + ProofJournal {}
+/// Everything a node writes down.
+pub trait Journal: HealJournal + RecheckJournal + ProofJournal + HistoryJournal {}
 
-impl<T: HealJournal + RecheckJournal + ProofJournal + ?Sized> Journal for T {}
+impl<T: HealJournal + RecheckJournal + ProofJournal + HistoryJournal + ?Sized> Journal for T {}
 
 /// The journal could not be read or written. Never a verdict about a peer, and never a reason to destroy anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -13,6 +13,7 @@ pub mod cancel;
 pub mod chain;
 pub mod challenge;
 pub mod heal;
+pub mod history;
 pub mod journal;
 pub mod network;
 pub mod plugin;

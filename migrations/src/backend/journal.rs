@@ -60,7 +60,7 @@ impl DieselJournal {
         closed.map_err(|reason| JournalError::Io { attempted: "closing the journal".to_owned(), reason })
     }
 
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         attempted: String,
         query: impl FnOnce(&mut Connection) -> Result<T, QueryError> + Send + 'static,

@@ -5,6 +5,7 @@
 
 use super::{Connection, MIGRATIONS, write_transaction};
 
+mod history;
 mod journal;
 mod queries;
 mod upgrade;

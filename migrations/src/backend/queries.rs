@@ -26,22 +26,22 @@ use lampkeeper_plugin_sdk::api::journal::{
 /// Rows in one INSERT; a row has 15 parameters, and a statement at most 32,766 (SQLite; PostgreSQL has 65,535).
 const ROWS_PER_INSERT: usize = 500;
 
-type Answer<T> = Result<T, QueryError>;
+pub(super) type Answer<T> = Result<T, QueryError>;
 
 fn recorded(inserted: usize) -> Recorded {
     if inserted == 0 { Recorded::AlreadyRecorded } else { Recorded::New }
 }
 
-fn number(name: &str, value: u64) -> Answer<i64> {
+pub(super) fn number(name: &str, value: u64) -> Answer<i64> {
     to_number(name, value).map_err(QueryError::Invalid)
 }
 
 /// Turns rows into what they stand for; the first that makes no sense ends it.
-fn read_all<R, T>(rows: Vec<R>, read: fn(R) -> Result<T, Misfit>) -> Answer<Vec<T>> {
+pub(super) fn read_all<R, T>(rows: Vec<R>, read: fn(R) -> Result<T, Misfit>) -> Answer<Vec<T>> {
     rows.into_iter().map(read).collect::<Result<_, _>>().map_err(QueryError::Unreadable)
 }
 
-fn read_one<R, T>(row: Option<R>, read: fn(R) -> Result<T, Misfit>) -> Answer<Option<T>> {
+pub(super) fn read_one<R, T>(row: Option<R>, read: fn(R) -> Result<T, Misfit>) -> Answer<Option<T>> {
     row.map(read).transpose().map_err(QueryError::Unreadable)
 }
 

@@ -496,7 +496,7 @@ fn migrations_go_back_and_forth() {
     connection.batch_execute("CREATE SCHEMA steps; SET search_path TO steps").unwrap();
     for _ in 0..2 {
         upgrade(&mut connection).unwrap();
-        assert_eq!(connection.revert_all_migrations(MIGRATIONS).unwrap().len(), 2);
+        assert_eq!(connection.revert_all_migrations(MIGRATIONS).unwrap().len(), 3);
         let left = ask(
             &server,
             "SELECT string_agg(relname, ' ') AS text FROM pg_class WHERE relnamespace = 'steps'::regnamespace \

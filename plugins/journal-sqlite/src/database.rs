@@ -255,7 +255,7 @@ mod tests {
     fn migrations_go_back_and_forth() {
         let dir = tempfile::tempdir().unwrap();
         let mut connection = open(&dir.path().join("journal.db")).unwrap().connection;
-        assert_eq!(connection.revert_all_migrations(MIGRATIONS).unwrap().len(), 2);
+        assert_eq!(connection.revert_all_migrations(MIGRATIONS).unwrap().len(), 3);
         let tables = "SELECT COUNT(*) AS tables FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' \
                       AND tbl_name <> '__diesel_schema_migrations'";
         let left: TableCount = diesel::sql_query(tables).get_result(&mut connection).unwrap();

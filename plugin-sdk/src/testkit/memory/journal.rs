@@ -1,6 +1,9 @@
 //! A [`Journal`](lampkeeper_api::journal::Journal) in memory.
 
+mod history;
+
 use async_trait::async_trait;
+use history::History;
 use lampkeeper_api::chain::StorageProofResult;
 use lampkeeper_api::journal::{
     HealClaim, HealJournal, HealVerification, JournalError, PROOF_ROWS_PER_EPOCH_MAX, PendingProofRow,
@@ -26,6 +29,7 @@ struct Tables {
     proof_rows: BTreeMap<EpochId, Vec<PendingProofRow>>,
     proof_rows_appended: u64,
     epoch_markers: BTreeMap<String, EpochId>,
+    history: History,
 }
 
 impl MemoryJournal {

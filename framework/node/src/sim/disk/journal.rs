@@ -2,6 +2,9 @@
 
 use super::{NodeDisk, Trouble};
 use lampkeeper_api::chain::StorageProofResult;
+use lampkeeper_api::history::{
+    ChallengeEntry, EvidenceSummary, HistoryFilter, HistoryJournal, HistoryLimits, KeptEvidence, RecordedChallenge,
+};
 use lampkeeper_api::journal::{
     HealClaim, HealJournal, HealVerification, JournalError, PendingProofRow, ProofJournal, RecheckFailures,
     RecheckJournal, RecheckSubmission, Recorded,
@@ -168,5 +171,47 @@ impl ProofJournal for DiskJournal {
         now_s: i64,
     ) -> Result<(), JournalError> {
         self.write(self.0.journal.raise_epoch_marker(name, epoch_id, now_s)).await
+    }
+}
+
+#[async_trait]
+impl HistoryJournal for DiskJournal {
+    async fn record_challenges(
+        &self,
+        entries: &[ChallengeEntry],
+        evidence: &[KeptEvidence],
+    ) -> Result<(), JournalError> {
+        self.write(self.0.journal.record_challenges(entries, evidence)).await
+    }
+
+    async fn mark_rows_reported(
+        &self,
+        epoch_id: EpochId,
+        transcript_hashes: &[String],
+    ) -> Result<u64, JournalError> {
+        self.write(self.0.journal.mark_rows_reported(epoch_id, transcript_hashes)).await
+    }
+
+    async fn challenges(&self, filter: &HistoryFilter) -> Result<Vec<RecordedChallenge>, JournalError> {
+        self.read(self.0.journal.challenges(filter)).await
+    }
+
+    async fn recorded_challenge(
+        &self,
+        challenge_number: u64,
+    ) -> Result<Option<RecordedChallenge>, JournalError> {
+        self.read(self.0.journal.recorded_challenge(challenge_number)).await
+    }
+
+    async fn evidence_list(&self, filter: &HistoryFilter) -> Result<Vec<EvidenceSummary>, JournalError> {
+        self.read(self.0.journal.evidence_list(filter)).await
+    }
+
+    async fn evidence(&self, evidence_id: &str) -> Result<Option<KeptEvidence>, JournalError> {
+        self.read(self.0.journal.evidence(evidence_id)).await
+    }
+
+    async fn trim_history(&self, limits: &HistoryLimits) -> Result<u64, JournalError> {
+        self.write(self.0.journal.trim_history(limits)).await
     }
 }
