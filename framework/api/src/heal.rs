@@ -6,10 +6,35 @@ use crate::cancel::Cancel;
 use crate::chain::{HealOp, Ticket};
 use async_trait::async_trait;
 
+/// Calls of the artifact network that one job may have under way at once.
+pub const HEAL_NETWORK_CALLS_MAX: usize = 8;
+/// Artifacts that one job may be fetching at once: 32 MiB of symbols.
+pub const HEAL_FETCHES_IN_FLIGHT_MAX: usize = 512;
+/// Calls of the staging area that one job may have under way at once.
+pub const HEAL_STAGING_CALLS_MAX: usize = 16;
+/// How long a strategy may go on after it was cancelled, not counting blocking work that has begun, in milliseconds.
+pub const HEAL_CANCEL_GRACE_MS: u64 = 5_000;
+
+/// Set in the number of an operation whose reconstruction is only compared with another one's.
+const SHADOW_BIT: u64 = 1 << 62;
+
+/// The number under which a second strategy stages what it makes of an operation. Chains count operations from 1, so
+/// such a number never is one: it can't be claimed, asked for or published.
+#[must_use]
+pub const fn shadow_of(heal_op_id: u64) -> u64 {
+    heal_op_id | SHADOW_BIT
+}
+
+/// Whether a staging directory of this number was only for comparison.
+#[must_use]
+pub const fn is_shadow(heal_op_id: u64) -> bool {
+    heal_op_id & SHADOW_BIT != 0
+}
+
 /// What a strategy is asked to do.
 #[derive(Debug, Clone)]
 pub struct HealJob {
-    /// The operation.
+    /// The operation. Its number is the one to stage under; it need not be one that the chain knows ([`shadow_of`]).
     pub heal_op: HealOp,
     /// Its ticket, as the chain has it.
     pub ticket: Ticket,
@@ -51,13 +76,32 @@ pub struct Reconstruction {
 
 /// Reconstructs what a ticket has lost.
 ///
-/// Called by the healing service, one job a permit, on a task of its own. What must hold:
+/// Called by the healing service, one job a permit, on a task of its own; jobs of several operations run at once. The SDK's
+/// conformance suite checks what follows against any implementation.
 ///
-/// - On `Ok` the staging directory of the operation is sealed; its file hashes to the ticket's data hash; every staged
-///   artifact hashes to its key, and that key stands in the ticket's signed layout or is one of its id files.
-/// - On `Err`, and when the future is dropped, nothing is sealed. What was begun may stay; `begin` starts over.
-/// - It may be called again for the same operation after a crash, and gives an equivalent result.
-/// - It submits nothing and publishes nothing. It stops soon after `cancel` is given.
+/// **Inputs.** The job's ticket is what the chain says; its documents are fetched, and count only if its creator signed
+/// them. What holders say of themselves is a hint, and the network's bytes are checked against the ticket.
+///
+/// **Result.** On `Ok` the staging directory of the operation is sealed, as the last thing that is done to it. Its file
+/// has the ticket's data hash. Every staged artifact hashes to its key, which stands in the ticket's signed layout or is one of
+/// its id files; none is named twice. Every artifact that a reachable member of its replica set lacks is among
+/// them, and names that member or nobody in particular.
+///
+/// **Failure.** On `Err` other than [`HealError::Cancelled`] nothing is sealed. What was begun may stay; `begin` starts over.
+/// Too few symbols are [`HealError::Lost`]. What a seam failed at is [`HealError::Retry`] and can be tried again.
+///
+/// **Cancellation.** When `cancel` is given it ends within [`HEAL_CANCEL_GRACE_MS`] with [`HealError::Cancelled`], or with
+/// `Ok` if it was done. Then, and when the future is dropped at any await point, the directory is either not sealed or
+/// complete and right.
+///
+/// **Idempotence.** It may be called again for the same operation, whatever an earlier call left behind, and gives an
+/// equivalent result: the same hash, the same artifacts if nothing has changed.
+///
+/// **Limits.** At most [`HEAL_NETWORK_CALLS_MAX`] calls of the network with [`HEAL_FETCHES_IN_FLIGHT_MAX`] artifacts being
+/// fetched, and [`HEAL_STAGING_CALLS_MAX`] calls of the staging area, are under way at once. Memory is that and at most
+/// the file once and the symbols needed to decode it; what holds a thread goes through the scheduler's `run_blocking`.
+///
+/// **Restraint.** It submits nothing, publishes nothing, and touches no other operation's directory.
 #[async_trait]
 pub trait HealStrategy: Send + Sync {
     /// The strategy's name, as in the staging manifest and in metrics.

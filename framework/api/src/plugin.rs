@@ -44,6 +44,9 @@ pub enum Seam {
     Signer,
     /// A heal strategy.
     HealStrategy,
+    /// A second heal strategy that is only compared with the first; provided by any heal strategy that the manifest
+    /// chooses for it.
+    HealShadow,
     /// Making a single challenge.
     Challenger,
     /// A background service. Never needed, only provided.
@@ -52,7 +55,7 @@ pub enum Seam {
 
 impl Seam {
     /// Every seam.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ChainRead,
         Self::ChainSubmit,
         Self::Store,
@@ -63,6 +66,7 @@ impl Seam {
         Self::Scheduler,
         Self::Signer,
         Self::HealStrategy,
+        Self::HealShadow,
         Self::Challenger,
         Self::Service,
     ];
@@ -81,16 +85,24 @@ impl Seam {
             Self::Scheduler => "scheduler",
             Self::Signer => "signer",
             Self::HealStrategy => "heal-strategy",
+            Self::HealShadow => "heal-shadow",
             Self::Challenger => "challenger",
             Self::Service => "service",
         }
     }
 
-    /// Whether a provider of `provided` satisfies a need of `self`: whoever submits can also read.
+    /// Whether the seam is there only if the manifest chooses a provider for it, however many could be one.
+    #[must_use]
+    pub const fn is_there_by_choice_only(self) -> bool {
+        matches!(self, Self::HealShadow)
+    }
+
+    /// Whether a provider of `provided` satisfies a need of `self`: whoever submits can also read, and every heal
+    /// strategy can be a shadow.
     #[must_use]
     pub const fn is_satisfied_by(self, provided: Self) -> bool {
         match (self, provided) {
-            (Self::ChainRead, Self::ChainSubmit) => true,
+            (Self::ChainRead, Self::ChainSubmit) | (Self::HealShadow, Self::HealStrategy) => true,
             _ => self as u8 == provided as u8,
         }
     }
@@ -213,6 +225,8 @@ pub struct Provided {
     pub signer: Option<Arc<dyn Signer>>,
     /// A heal strategy.
     pub heal_strategy: Option<Arc<dyn HealStrategy>>,
+    /// A second heal strategy; granted where the manifest chose one, never provided under this name.
+    pub heal_shadow: Option<Arc<dyn HealStrategy>>,
     /// Making a single challenge.
     pub challenger: Option<Arc<dyn Challenger>>,
     /// Background services.

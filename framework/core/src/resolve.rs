@@ -145,6 +145,7 @@ impl Resolver<'_> {
         providers.retain(|provider| provider != asker);
         match (self.choice(seam), providers.len()) {
             (Some(chosen), _) if providers.contains(chosen) => Found::One(chosen.clone()),
+            (None, _) if seam.is_there_by_choice_only() => Found::None,
             (_, 0) => Found::None,
             (_, 1) => Found::One(providers.swap_remove(0)),
             _ => Found::Several(providers),

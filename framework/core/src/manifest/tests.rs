@@ -400,7 +400,7 @@ fn choices_that_can_not_be_followed_are_refused() {
         (
             "service = 'storage-fs'",
             "7:1: provide.service: no such seam; seams: chain:read, chain:submit, store, staging, \
-          journal, transport, network, scheduler, signer, heal-strategy, challenger",
+          journal, transport, network, scheduler, signer, heal-strategy, heal-shadow, challenger",
         ),
         (
             "chain-read = 'storage-fs'",

@@ -40,6 +40,7 @@ fn grant(seam: Seam, from: &Provided, to: &mut Provided, telemetry: &PluginTelem
         }
         Seam::Signer => to.signer.clone_from(&from.signer),
         Seam::HealStrategy => to.heal_strategy.clone_from(&from.heal_strategy),
+        Seam::HealShadow => to.heal_shadow.clone_from(&from.heal_strategy),
         Seam::Challenger => to.challenger.clone_from(&from.challenger),
         // Never granted, and a seam that this version does not know can't have been declared.
         _ => {}

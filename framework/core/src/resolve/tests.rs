@@ -81,6 +81,28 @@ fn several_providers_are_refused_unless_one_is_chosen() {
 }
 
 #[test]
+fn a_shadow_is_given_only_where_one_was_chosen() {
+    let plugins = || {
+        vec![
+            plugin("full", &[Seam::HealStrategy], &[]),
+            plugin("minimal", &[Seam::HealStrategy], &[]),
+            plugin("healer", &[Seam::Service], &[(Seam::HealStrategy, REQUIRED), (Seam::HealShadow, OPTIONAL)]),
+        ]
+    };
+    let strategy = (Seam::HealStrategy, "minimal");
+    // (choice of a shadow, who is given)
+    for (shadow, expected) in [(None, None), (Some("full"), Some("full")), (Some("minimal"), Some("minimal"))] {
+        let choices: Vec<_> = [strategy].into_iter().chain(shadow.map(|id| (Seam::HealShadow, id))).collect();
+        let plan = resolved(plugins(), &choices).unwrap();
+        assert_eq!(provider(&plan, "healer", Seam::HealStrategy), Some("minimal"));
+        assert_eq!(provider(&plan, "healer", Seam::HealShadow), expected);
+    }
+    let only = vec![plugins().remove(1), plugins().remove(2)];
+    let plan = resolved(only, &[]).unwrap();
+    assert_eq!(provider(&plan, "healer", Seam::HealShadow), None, "the only strategy is not its own shadow");
+}
+
+#[test]
 fn whoever_submits_also_reads_unless_another_reader_is_chosen() {
     let plugins = || {
         vec![
