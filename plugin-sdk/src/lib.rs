@@ -36,6 +36,7 @@
 
 pub mod cascade;
 pub mod config;
+pub mod evidence;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 

@@ -73,7 +73,8 @@ fn dependencies_point_one_way() {
             "lampkeeper-protocol" | "lampkeeper-proto" => vec![],
             "lampkeeper-api" => vec!["lampkeeper-protocol"],
             "lampkeeper-core" => vec!["lampkeeper-protocol", "lampkeeper-api"],
-            "lampkeeper-plugin-sdk" => vec!["lampkeeper-protocol", "lampkeeper-api"],
+            // Evidence holds messages as they were on the wire.
+            "lampkeeper-plugin-sdk" => vec!["lampkeeper-protocol", "lampkeeper-api", "lampkeeper-proto"],
             // The journals differ in their database and share their tables and statements, which are nobody else's.
             "lampkeeper-migrations" => vec!["lampkeeper-plugin-sdk"],
             "lampkeeper-journal-sqlite" | "lampkeeper-journal-postgres" => {
