@@ -34,9 +34,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod cascade;
+pub mod checked_log;
 pub mod config;
 pub mod evidence;
+pub mod scrub;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 

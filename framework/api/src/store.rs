@@ -60,6 +60,15 @@ pub struct ArtifactEntry {
     pub len_bytes: u64,
 }
 
+/// What a read of a whole artifact found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedArtifact {
+    /// Its key.
+    pub key: ArtifactKey,
+    /// Whether its bytes hash to the key.
+    pub is_intact: bool,
+}
+
 /// How full the store is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreUsage {
@@ -100,6 +109,13 @@ pub trait ArtifactStore: Send + Sync {
     async fn list(&self, after: Option<ArtifactKey>, limit: usize) -> Result<Vec<ArtifactEntry>, StoreError>;
     /// How full the store is.
     async fn usage(&self) -> Result<StoreUsage, StoreError>;
+    /// What reads that hashed a whole artifact (`get`, `read_range` and `prove_ranges`, if they do) have found since the
+    /// last call, oldest first. The scrub is the one caller: what was read and proven for others needs no second read,
+    /// and damage that others met is repaired at once. Kept in memory, with a bound; a store that keeps no count returns
+    /// nothing, and its artifacts are then all read by the scrub.
+    async fn take_checked(&self) -> Result<Vec<CheckedArtifact>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Why a store refused. None of these is ever a verdict about a peer, except the bytes in `KeyMismatch`, whose sender

@@ -14,6 +14,7 @@ pub mod epoch;
 pub mod hash;
 pub mod heal;
 pub mod legacy;
+pub mod placement;
 pub mod score;
 pub mod selection;
 pub mod transcript;

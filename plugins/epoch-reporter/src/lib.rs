@@ -7,7 +7,6 @@
 //! each epoch and reason, `report.skipped` (`epoch_id`, `reason`; the reasons are the short names of `held::Reason`).
 #![forbid(unsafe_code)]
 
-mod address;
 mod config;
 mod fallback;
 mod held;

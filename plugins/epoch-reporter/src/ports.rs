@@ -3,7 +3,7 @@
 //! Owns whom to probe and how many at once. Only a refused connection is CLOSED: whatever may be a fault of our own is
 //! UNKNOWN, which the transport decides.
 
-use crate::address::host_of;
+use lampkeeper_plugin_sdk::address::host_of;
 use lampkeeper_plugin_sdk::api::BoxFuture;
 use lampkeeper_plugin_sdk::api::chain::{ChainReader, PortState, StorageChallengeObservation};
 use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, within};

@@ -6,9 +6,8 @@ use lampkeeper_plugin_sdk::api::Account;
 use lampkeeper_plugin_sdk::api::chain::Supernode;
 use lampkeeper_plugin_sdk::api::scheduler::Moment;
 use lampkeeper_plugin_sdk::api::transport::Peer;
-use lampkeeper_plugin_sdk::protocol::artifact_key::{ARTIFACT_KEY_LEN_BYTES, ArtifactKey};
-
-type Position = [u8; ARTIFACT_KEY_LEN_BYTES];
+use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
+use lampkeeper_plugin_sdk::protocol::placement::{self, Position};
 
 /// A supernode that others may talk to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl Roster {
             .map(|node| Member {
                 account: node.supernode_account.clone(),
                 address: node.latest_address.clone(),
-                position: position(&node.supernode_account),
+                position: Position::of(&node.supernode_account),
                 takes_artifacts: node.state.takes_artifacts(),
             })
             .collect();
@@ -79,19 +78,16 @@ impl Roster {
 
     /// How many members that take artifacts are nearer to a key than `account`.
     pub(crate) fn rank(&self, key: &ArtifactKey, account: &str) -> usize {
-        let own = position(account);
-        let own = (distance(&own, key), account);
-        let is_nearer = |member: &&Member| {
-            member.takes_artifacts && (distance(&member.position, key), member.account.as_str()) < own
-        };
-        self.members.iter().filter(is_nearer).count()
+        let members = self.members.iter().filter(|member| member.takes_artifacts);
+        let members = members.map(|member| (member.position, member.account.as_str()));
+        placement::rank(key, (Position::of(account), account), members, usize::MAX)
     }
 
     /// Ties go to the smaller account, which is the smaller index.
     fn nearest(&self, key: &ArtifactKey, count: usize, is_meant: impl Fn(&Member) -> bool) -> Vec<usize> {
         let meant = self.members.iter().enumerate().filter(|(_, member)| is_meant(member));
         let mut ranked: Vec<_> =
-            meant.map(|(index, member)| (distance(&member.position, key), index)).collect();
+            meant.map(|(index, member)| (member.position.distance(key), index)).collect();
         if count < ranked.len() {
             ranked.select_nth_unstable(count);
             ranked.truncate(count);
@@ -99,15 +95,6 @@ impl Roster {
         ranked.sort_unstable();
         ranked.into_iter().map(|(_, index)| index).collect()
     }
-}
-
-/// BLAKE3 of the account: its distance from the key that is all zeroes. Worked out once for a member, not for each key.
-fn position(account: &str) -> Position {
-    ArtifactKey::from_bytes([0; ARTIFACT_KEY_LEN_BYTES]).distance_to_account(account)
-}
-
-fn distance(position: &Position, key: &ArtifactKey) -> Position {
-    std::array::from_fn(|byte| position[byte] ^ key.as_bytes()[byte])
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ pub struct Config {
     /// How long to wait before a damaged artifact of which no copy was found is looked for again, in milliseconds.
     #[schemars(range(min = 1))]
     pub retry_lost_ms: u64,
-    /// Whether to stay where it is for now. What was done is kept.
+    /// Whether to stand still at first. Counts until the switch is turned for the first time (`lampkeeper scrub pause`,
+    /// `lampkeeper scrub resume`), which outlives restarts.
     pub paused: bool,
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum Outcome {
     Lost,
     /// The disk failed, which says nothing about the artifact.
     Unreadable,
+    /// It was read as a whole for somebody else in this cycle, and was intact.
+    ReadForOthers,
     /// It was deleted since it was listed.
     Gone,
 }
@@ -34,6 +36,7 @@ impl Outcome {
             Self::Repaired => Some("repaired"),
             Self::Lost => Some("lost"),
             Self::Unreadable => Some("unreadable"),
+            Self::ReadForOthers => Some("read_for_others"),
             Self::Gone => None,
         }
     }
@@ -65,6 +68,7 @@ impl Repairer {
             }
             Ok(None) => Outcome::Gone,
             Err(error) if error.is_damage() => {
+                self.telemetry.count("scrub_damaged_total", &[], 1);
                 self.telemetry.event(Event::new("scrub.damaged").with("artifact_key", key.to_string()));
                 self.replace(key).await
             }
@@ -74,11 +78,20 @@ impl Repairer {
                 Outcome::Unreadable
             }
         };
+        self.conclude(key, outcome);
+        outcome
+    }
+
+    /// Passes over an artifact that somebody else's read found intact.
+    pub(crate) fn pass(&self, key: &ArtifactKey) {
+        self.conclude(key, Outcome::ReadForOthers);
+    }
+
+    fn conclude(&self, key: &ArtifactKey, outcome: Outcome) {
         if let Some(label) = outcome.label() {
             self.telemetry.count("scrub_artifacts_total", &[("result", label)], 1);
         }
         self.remember(key, outcome);
-        outcome
     }
 
     /// Fetches a damaged artifact from another holder and puts it in its place.
@@ -113,16 +126,21 @@ impl Repairer {
                 lost.insert(*key);
             }
             Outcome::Lost | Outcome::Unreadable => {}
-            Outcome::Intact | Outcome::Repaired | Outcome::Gone => {
+            Outcome::Intact | Outcome::ReadForOthers | Outcome::Repaired | Outcome::Gone => {
                 lost.remove(key);
             }
         }
-        self.telemetry.gauge("scrub_lost", &[], lost.len() as f64);
+        self.telemetry.gauge("scrub_quarantined", &[], lost.len() as f64);
     }
 
     /// The artifacts that wait for a copy.
     pub(crate) fn lost(&self) -> Vec<ArtifactKey> {
         self.lock().iter().copied().collect()
+    }
+
+    /// Whether an artifact waits for a copy.
+    pub(crate) fn is_lost(&self, key: &ArtifactKey) -> bool {
+        self.lock().contains(key)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<ArtifactKey>> {

@@ -1,14 +1,13 @@
 //! Walks through stores in virtual time.
 
-use crate::position::{MARKER, Position};
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
-use lampkeeper_plugin_sdk::api::journal::ProofJournal;
 use lampkeeper_plugin_sdk::api::network::Artifact;
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::service::{Health, Service};
-use lampkeeper_plugin_sdk::api::store::ArtifactStore;
+use lampkeeper_plugin_sdk::api::store::{ArtifactStore, ByteRange};
 use lampkeeper_plugin_sdk::cascade::fixture::MemoryNetwork;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
+use lampkeeper_plugin_sdk::scrub::{self, Position};
 use lampkeeper_plugin_sdk::testkit::{
     MemoryJournal, MemoryStore, RecordingTelemetry, VirtualScheduler, context,
 };
@@ -70,8 +69,16 @@ impl World {
     }
 
     fn position(&self) -> Position {
-        let number = self.scheduler.block_on(self.journal.epoch_marker(MARKER)).unwrap();
-        Position::from_number(number.unwrap_or(0))
+        self.scheduler.block_on(scrub::position(&self.journal)).unwrap()
+    }
+
+    fn set_paused(&self, paused: bool) -> bool {
+        self.scheduler.block_on(scrub::set_paused(&self.journal, paused, 1)).unwrap()
+    }
+
+    fn prove(&self, key: &ArtifactKey) -> bool {
+        let proof = self.store.prove_ranges(key, &[ByteRange { start: 0, end: 4 }]);
+        self.scheduler.block_on(proof).is_ok()
     }
 }
 
@@ -120,7 +127,7 @@ fn what_nobody_has_is_kept_told_and_looked_for_again() {
     world.scheduler.run_for(DAY / 4);
     assert!(matches!(service.health(), Health::Degraded { .. }));
     assert!(world.store.keys().contains(&key), "nothing is destroyed");
-    assert_eq!(world.telemetry.gauge_value("scrub_lost", &[]), Some(1.0));
+    assert_eq!(world.telemetry.gauge_value("scrub_quarantined", &[]), Some(1.0));
     world.network.set_down("other", false);
     world.scheduler.run_for(Duration::from_secs(3700));
     assert_eq!(service.health(), Health::Ok);
@@ -173,4 +180,64 @@ fn a_paused_scrub_and_an_empty_store_do_nothing() {
     let (service, _) = empty.start(r#"{"cycle_days": 1.0}"#);
     empty.scheduler.run_for(DAY * 3);
     assert_eq!((service.health(), empty.position()), (Health::Ok, Position::default()));
+}
+
+#[test]
+fn the_switch_is_obeyed_and_outlives_a_restart() {
+    let world = World::new();
+    world.start(r#"{"cycle_days": 1.0}"#);
+    world.scheduler.run_for(DAY / 4);
+    assert!(world.set_paused(true));
+    world.scheduler.run_for(DAY / 50);
+    let (read, position) = (world.read("intact"), world.position());
+    assert!(read >= 20 && position.share() > 0.15, "{read}, {position:?}");
+    world.scheduler.run_for(DAY * 2);
+    assert_eq!((world.read("intact"), world.position()), (read, position), "it stands still");
+    assert_eq!(world.telemetry.gauge_value("scrub_paused", &[]), Some(1.0));
+
+    world.scheduler.kill_group("node");
+    // What the manifest says no longer counts.
+    world.start(r#"{"cycle_days": 1.0, "paused": false}"#);
+    world.scheduler.run_for(DAY);
+    assert_eq!(world.read("intact"), read, "a restart does not end the pause");
+    assert!(world.set_paused(false));
+    world.scheduler.run_for(DAY);
+    assert!(world.read("intact") >= ARTIFACTS, "{}", world.read("intact"));
+    assert_eq!(world.telemetry.gauge_value("scrub_paused", &[]), Some(0.0));
+    assert_eq!(world.telemetry.events_named("scrub.resumed").len(), 1);
+    assert_eq!(world.scheduler.panics(), []);
+}
+
+#[test]
+fn what_was_proven_to_others_is_not_read_again_in_the_same_cycle() {
+    let world = World::new();
+    world.start(r#"{"cycle_days": 1.0}"#);
+    world.scheduler.run_for(DAY / 2);
+    // All of them: half lie ahead, half were read before.
+    for key in world.store.keys() {
+        assert!(world.prove(&key));
+    }
+    let before = world.read("intact");
+    world.scheduler.run_for(DAY * 52 / 100);
+    let (own, others) = (world.read("intact"), world.read("read_for_others"));
+    assert!(own <= before + 3 && others >= ARTIFACTS - before - 3, "{before}, {own}, {others}");
+    assert_eq!(world.position().cycle, 1);
+    world.scheduler.run_for(DAY);
+    assert!(world.read("intact") >= before + ARTIFACTS - 3, "in the next cycle each is read again");
+}
+
+#[test]
+fn damage_that_a_challenge_meets_is_repaired_at_once() {
+    let world = World::new();
+    world.start(r#"{"cycle_days": 30.0}"#);
+    world.scheduler.run_for(DAY);
+    let last = *world.store.keys().last().unwrap();
+    assert!(world.store.damage(&last));
+    assert!(!world.prove(&last));
+    world.scheduler.run_for(Duration::from_secs(10));
+    assert!(world.prove(&last), "weeks before the walk comes there");
+    assert_eq!((world.read("repaired"), world.telemetry.counter_sum("scrub_damaged_total")), (1, 1));
+    assert_eq!(world.network.fetched_keys(), [last]);
+    world.scheduler.run_for(Duration::from_secs(60));
+    assert_eq!(world.telemetry.counter_sum("scrub_damaged_total"), 1, "our own reads are not told twice");
 }

@@ -6,10 +6,12 @@ use crate::blobs::{Blobs, OpenedStore};
 use crate::guard::{DataDirError, DataDirOwner};
 use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, blocking};
 use lampkeeper_plugin_sdk::api::store::{
-    ArtifactEntry, ArtifactStore, ByteRange, ProvenRanges, PutOutcome, StoreError, StoreUsage,
+    ArtifactEntry, ArtifactStore, ByteRange, CheckedArtifact, ProvenRanges, PutOutcome, StoreError,
+    StoreUsage,
 };
 use lampkeeper_plugin_sdk::api::telemetry::{Level, Telemetry, Value};
 use lampkeeper_plugin_sdk::async_trait;
+use lampkeeper_plugin_sdk::checked_log::CheckedLog;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ pub struct FsStore {
     scheduler: Arc<dyn Scheduler>,
     blobs: Arc<Blobs>,
     telemetry: Arc<dyn Telemetry>,
+    checked: CheckedLog,
 }
 
 impl FsStore {
@@ -41,7 +44,8 @@ impl FsStore {
                 reason: failure.to_string(),
             })
         })?;
-        Ok((Self { scheduler, blobs: Arc::new(blobs), telemetry }, opened))
+        let checked = CheckedLog::default();
+        Ok((Self { scheduler, blobs: Arc::new(blobs), telemetry, checked }, opened))
     }
 
     /// Gives the directory back; calls fail from now on.
@@ -84,7 +88,9 @@ impl ArtifactStore for FsStore {
 
     async fn get(&self, key: &ArtifactKey) -> Result<Option<Vec<u8>>, StoreError> {
         let key = *key;
-        self.run("store-get", move |blobs| blobs.get(&key)).await
+        let outcome = self.run("store-get", move |blobs| blobs.get(&key)).await;
+        self.checked.note(&key, &outcome);
+        outcome
     }
 
     async fn size(&self, key: &ArtifactKey) -> Result<Option<u64>, StoreError> {
@@ -94,7 +100,9 @@ impl ArtifactStore for FsStore {
 
     async fn read_range(&self, key: &ArtifactKey, range: ByteRange) -> Result<Option<Vec<u8>>, StoreError> {
         let key = *key;
-        self.run("store-read-range", move |blobs| blobs.read_range(&key, range)).await
+        let outcome = self.run("store-read-range", move |blobs| blobs.read_range(&key, range)).await;
+        self.checked.note(&key, &outcome);
+        outcome
     }
 
     async fn prove_ranges(
@@ -103,7 +111,9 @@ impl ArtifactStore for FsStore {
         ranges: &[ByteRange],
     ) -> Result<Option<ProvenRanges>, StoreError> {
         let (key, ranges) = (*key, ranges.to_vec());
-        self.run("store-prove-ranges", move |blobs| blobs.prove_ranges(&key, &ranges)).await
+        let outcome = self.run("store-prove-ranges", move |blobs| blobs.prove_ranges(&key, &ranges)).await;
+        self.checked.note(&key, &outcome);
+        outcome
     }
 
     async fn delete(&self, key: &ArtifactKey) -> Result<bool, StoreError> {
@@ -117,5 +127,9 @@ impl ArtifactStore for FsStore {
 
     async fn usage(&self) -> Result<StoreUsage, StoreError> {
         self.run("store-usage", Blobs::usage).await
+    }
+
+    async fn take_checked(&self) -> Result<Vec<CheckedArtifact>, StoreError> {
+        Ok(self.checked.take())
     }
 }

@@ -1,11 +1,12 @@
 //! An [`ArtifactStore`] in memory, with a hand to damage what is in it.
 
+use crate::checked_log::CheckedLog;
 use crate::protocol::artifact_key::ArtifactKey;
 use crate::protocol::verified_slice::{self, SliceError};
 use async_trait::async_trait;
 use lampkeeper_api::store::{
-    ARTIFACT_LEN_BYTES_MAX, ArtifactEntry, ArtifactStore, ByteRange, LIST_LIMIT_MAX, ProvenRanges,
-    PutOutcome, StoreError, StoreUsage,
+    ARTIFACT_LEN_BYTES_MAX, ArtifactEntry, ArtifactStore, ByteRange, CheckedArtifact, LIST_LIMIT_MAX,
+    ProvenRanges, PutOutcome, StoreError, StoreUsage,
 };
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct MemoryStore {
     blobs: Arc<Mutex<BTreeMap<ArtifactKey, Vec<u8>>>>,
     capacity_bytes: u64,
+    checked: Arc<CheckedLog>,
 }
 
 impl Default for MemoryStore {
@@ -50,7 +52,7 @@ impl MemoryStore {
     /// An empty store that answers [`StoreError::Full`] beyond this many bytes.
     #[must_use]
     pub fn with_capacity_bytes(capacity_bytes: u64) -> Self {
-        Self { blobs: Arc::default(), capacity_bytes }
+        Self { blobs: Arc::default(), capacity_bytes, checked: Arc::default() }
     }
 
     /// Flips a bit in the middle of a stored artifact, or makes an empty one longer; whether it was there.
@@ -76,10 +78,12 @@ impl MemoryStore {
     }
 
     fn verified(&self, key: &ArtifactKey) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.lock().get(key) {
+        let outcome = match self.lock().get(key) {
             Some(bytes) if ArtifactKey::of(bytes) != *key => Err(StoreError::Corrupt { key: *key }),
             bytes => Ok(bytes.cloned()),
-        }
+        };
+        self.checked.note(key, &outcome);
+        outcome
     }
 }
 
@@ -171,5 +175,9 @@ impl ArtifactStore for MemoryStore {
             volume_total_bytes: if limited { self.capacity_bytes } else { 0 },
             volume_free_bytes: if limited { self.capacity_bytes.saturating_sub(artifact_bytes) } else { 0 },
         })
+    }
+
+    async fn take_checked(&self) -> Result<Vec<CheckedArtifact>, StoreError> {
+        Ok(self.checked.take())
     }
 }

@@ -3,7 +3,8 @@
 use super::futures_now::now;
 use super::{NodeDisk, Trouble};
 use lampkeeper_api::store::{
-    ArtifactEntry, ArtifactStore, ByteRange, ProvenRanges, PutOutcome, StoreError, StoreUsage,
+    ArtifactEntry, ArtifactStore, ByteRange, CheckedArtifact, ProvenRanges, PutOutcome, StoreError,
+    StoreUsage,
 };
 use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
@@ -70,5 +71,9 @@ impl ArtifactStore for DiskStore {
 
     async fn usage(&self) -> Result<StoreUsage, StoreError> {
         self.read("measuring the store", self.0.store.usage()).await
+    }
+
+    async fn take_checked(&self) -> Result<Vec<CheckedArtifact>, StoreError> {
+        self.0.store.take_checked().await
     }
 }
