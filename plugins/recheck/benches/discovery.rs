@@ -56,10 +56,10 @@ fn print_queries(world: &World, look: &str) {
     let mut state = world.chain.state();
     let reports = std::mem::take(&mut state.report_queries).len();
     let pages = std::mem::take(&mut state.page_queries);
-    // Parameters and the current epoch are one query each.
+    // Parameters, the current epoch and the height are one query each.
     println!(
-        "  {look}: {} queries ({reports} reports, {pages} pages of supernodes, 2 others)",
-        reports + pages + 2
+        "  {look}: {} queries ({reports} reports, {pages} pages of supernodes, 3 others)",
+        reports + pages + 3
     );
 }
 

@@ -26,10 +26,16 @@ pub struct Config {
     /// Reports that are asked for at once.
     #[schemars(range(min = 1, max = 256))]
     pub max_concurrent_queries: u32,
+    /// Over how much of the rest of the epoch the nodes spread a recheck, in percent: each waits a share of it that follows
+    /// from its own account and the row, so that not all of them ask one target, and pay for evidence of which the chain
+    /// takes one, at the same moment. 0 rechecks at once.
+    #[schemars(range(min = 0, max = 90))]
+    pub spread_percent: u32,
     /// Whether a row is rechecked only when its epoch is over.
     pub closed_epochs_only: bool,
     /// Whether rows whose transcript or signature does not verify are rechecked as well. The chain counts them all the
-    /// same.
+    /// same, and their report is signed by its transaction: if they were left alone, a reporter could keep its accusations
+    /// from being contradicted by signing them wrongly.
     pub recheck_unverified_rows: bool,
 }
 
@@ -42,8 +48,9 @@ impl Default for Config {
             max_failure_attempts_per_ticket: 3,
             failure_backoff_ttl_ms: 900_000,
             max_concurrent_queries: 16,
+            spread_percent: 50,
             closed_epochs_only: false,
-            recheck_unverified_rows: false,
+            recheck_unverified_rows: true,
         }
     }
 }

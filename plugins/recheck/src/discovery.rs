@@ -7,6 +7,7 @@
 use crate::candidate::{Candidate, candidates_of};
 use crate::config::Config;
 use crate::keys::{ReporterKeys, Verdict};
+use crate::spread::Pace;
 use lampkeeper_plugin_sdk::api::EpochId;
 use lampkeeper_plugin_sdk::api::chain::{ChainError, ChainReader, EpochReport, PageRequest};
 use lampkeeper_plugin_sdk::futures::{StreamExt, stream};
@@ -25,6 +26,17 @@ const CANDIDATES_PER_EPOCH_MAX: usize = 2_000;
 /// Failed queries in one look after which the chain, and not a reporter, is taken to be at fault.
 const QUERY_FAILURES_MAX: usize = 32;
 
+/// Whether a candidate is rechecked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// Its reporter's claim holds together.
+    First,
+    /// It does not: it is rechecked if nobody else accuses the same target of the same.
+    Last,
+    /// It is not rechecked.
+    Never,
+}
+
 /// Looks through reports.
 pub(crate) struct Discovery {
     chain: Arc<dyn ChainReader>,
@@ -40,8 +52,10 @@ pub(crate) struct Discovery {
 struct KnownEpoch {
     /// Reporters about whom nothing new can come.
     settled: BTreeSet<Arc<str>>,
-    /// Sorted by ticket, target and reporter.
-    candidates: Vec<Arc<Candidate>>,
+    /// Sorted by ticket, target and reporter; each with the height from which on it is rechecked.
+    candidates: Vec<(Arc<Candidate>, i64)>,
+    /// Those whose claim was found not to hold together, by reporter, ticket and target: they are counted once.
+    unverified: BTreeSet<(String, String, String)>,
 }
 
 impl Discovery {
@@ -90,6 +104,7 @@ impl Discovery {
         epoch_id: EpochId,
         is_closed: bool,
         reporters: &[Arc<str>],
+        pace: Pace,
         failures: &mut usize,
     ) -> Result<(), ChainError> {
         let unknown: Vec<Arc<str>> = {
@@ -105,8 +120,8 @@ impl Discovery {
         let mut answers = answers.buffered(self.config.max_concurrent_queries.max(1) as usize);
         while let Some((reporter, answer)) = answers.next().await {
             match answer {
-                Ok(report) => self.learn(epoch_id, reporter, Some(&report)),
-                Err(error) if error.is_not_found() && is_closed => self.learn(epoch_id, reporter, None),
+                Ok(report) => self.learn(epoch_id, reporter, Some(&report), pace),
+                Err(error) if error.is_not_found() && is_closed => self.learn(epoch_id, reporter, None, pace),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => self.count_failure(&reporter, error, failures)?,
             }
@@ -128,17 +143,38 @@ impl Discovery {
         if *failures > QUERY_FAILURES_MAX { Err(error) } else { Ok(()) }
     }
 
-    /// The candidates of an epoch that are known, in the order in which they are tried (wire 6.2, step 4).
-    pub(crate) fn candidates(&self, epoch_id: EpochId) -> Vec<Arc<Candidate>> {
-        self.lock().get(&epoch_id).map(|epoch| epoch.candidates.clone()).unwrap_or_default()
+    /// The candidates of an epoch that are due at a height, in the order in which they are tried (wire 6.2, step 4).
+    pub(crate) fn candidates(&self, epoch_id: EpochId, height: i64) -> Vec<Arc<Candidate>> {
+        let epochs = self.lock();
+        let known = epochs.get(&epoch_id).map(|epoch| epoch.candidates.as_slice()).unwrap_or_default();
+        known.iter().filter(|(_, due)| *due <= height).map(|(candidate, _)| Arc::clone(candidate)).collect()
     }
 
-    /// Whether the reporter's own claim holds together. A row that does not verify is counted and, unless the operator
-    /// wants those as well, forgotten (closes wire 6.2).
-    pub(crate) async fn is_worth_a_recheck(&self, candidate: &Candidate) -> Result<bool, ChainError> {
+    /// Whether the reporter's own claim holds together. A row that does not verify is counted and comes last or, if the
+    /// operator does not want those, is forgotten (closes wire 6.2).
+    pub(crate) async fn worth(&self, candidate: &Candidate) -> Result<Worth, ChainError> {
         let Verdict::Unverified(reason) = self.keys.check(self.chain.as_ref(), candidate).await? else {
-            return Ok(true);
+            return Ok(Worth::First);
         };
+        if self.note_unverified(candidate) {
+            self.tell_unverified(candidate, reason);
+        }
+        Ok(if self.config.recheck_unverified_rows { Worth::Last } else { Worth::Never })
+    }
+
+    /// Notes that a candidate's claim does not hold together, and forgets the candidate if it is not wanted; whether that
+    /// is news.
+    fn note_unverified(&self, candidate: &Candidate) -> bool {
+        let mut epochs = self.lock();
+        let Some(epoch) = epochs.get_mut(&candidate.epoch_id) else { return false };
+        if !self.config.recheck_unverified_rows {
+            epoch.candidates.retain(|(known, _)| **known != *candidate);
+        }
+        let claim = (candidate.reporter.clone(), candidate.ticket_id.clone(), candidate.target.clone());
+        epoch.unverified.insert(claim)
+    }
+
+    fn tell_unverified(&self, candidate: &Candidate, reason: &'static str) {
         self.telemetry.count("recheck_rows_unverified_total", &[("reason", reason)], 1);
         let fields = [
             ("reporter", (&candidate.reporter).into()),
@@ -147,15 +183,9 @@ impl Discovery {
             ("reason", reason.into()),
         ];
         self.telemetry.log(Level::Warn, "a reported failure does not verify", &fields);
-        if !self.config.recheck_unverified_rows
-            && let Some(epoch) = self.lock().get_mut(&candidate.epoch_id)
-        {
-            epoch.candidates.retain(|known| **known != *candidate);
-        }
-        Ok(self.config.recheck_unverified_rows)
     }
 
-    fn learn(&self, epoch_id: EpochId, reporter: Arc<str>, report: Option<&EpochReport>) {
+    fn learn(&self, epoch_id: EpochId, reporter: Arc<str>, report: Option<&EpochReport>, pace: Pace) {
         let is_answer =
             |report: &&EpochReport| report.epoch_id == epoch_id && *report.supernode_account == *reporter;
         let (candidates, malformed) = report.filter(is_answer).map(candidates_of).unwrap_or_default();
@@ -169,8 +199,12 @@ impl Discovery {
             return;
         }
         self.telemetry.count("recheck_candidates_total", &[], candidates.len() as u64);
-        epoch.candidates.extend(candidates.into_iter().map(Arc::new));
-        epoch.candidates.sort_by(|a, b| {
+        let placed = candidates.into_iter().map(|candidate| {
+            let due = pace.due_height(&self.own_account, &candidate);
+            (Arc::new(candidate), due)
+        });
+        epoch.candidates.extend(placed);
+        epoch.candidates.sort_by(|(a, _), (b, _)| {
             (&a.ticket_id, &a.target, &a.reporter).cmp(&(&b.ticket_id, &b.target, &b.reporter))
         });
         let excess = epoch.candidates.len().saturating_sub(CANDIDATES_PER_EPOCH_MAX);

@@ -3,12 +3,30 @@
 //! Owns which rows are worth a recheck and what becomes of the evidence. Making a challenge is the
 //! [`Challenger`](lampkeeper_plugin_sdk::api::challenge::Challenger)'s part.
 //!
-//! A row is rechecked as soon as its report is on the chain, its own epoch included, unless `closed_epochs_only` is set. Waiting
-//! for the close would give the target other byte ranges than those that it failed, because a challenger draws those of a
+//! A row is rechecked soon after its report is on the chain, its own epoch included, unless `closed_epochs_only` is set; how
+//! soon differs between nodes (`spread_percent`), so that they don't all ask one target at once. Waiting for the close would give the target other byte ranges than those that it failed, because a challenger draws those of a
 //! recheck from the present epoch; but a false accusation would then count in full at the close, before anybody could
 //! contradict it.
 //!
-//! Events: `recheck.submitted` (`epoch_id`, `ticket_id`, `target`, `class`, `height`) and `recheck.failed` (`epoch_id`,
+//! # Metrics
+//!
+//! | name | labels | what |
+//! | --- | --- | --- |
+//! | `recheck_reporters` | | gauge: reporters that are looked at |
+//! | `recheck_report_queries_total` | | reports that the chain was asked for |
+//! | `recheck_reporter_failures_total` | | reporters that could not be read in a look |
+//! | `recheck_candidates_total` | | failures that others have reported |
+//! | `recheck_candidates_dropped_total` | | more of them than are remembered |
+//! | `recheck_rows_unverified_total` | `reason`: `transcript`, `key`, `signature`, `malformed` | failures whose own claim does not hold together |
+//! | `recheck_submissions_total` | `class` | evidence that the chain has executed |
+//! | `recheck_already_submitted_total` | | evidence that the chain had already |
+//! | `recheck_failures_total` | `stage`: `challenge`, `not_eligible`, `outcome`, `no_contradiction`, `submit`, `refused` | rechecks without evidence |
+//! | `recheck_pending` | | gauge: evidence that the chain has not taken yet |
+//! | `recheck_expired_total` | | evidence that it never took |
+//!
+//! # Events
+//!
+//! `recheck.submitted` (`epoch_id`, `ticket_id`, `target`, `class`, `height`) and `recheck.failed` (`epoch_id`,
 //! `ticket_id`, `stage`, `reason`).
 #![forbid(unsafe_code)]
 
@@ -19,6 +37,7 @@ mod evidence;
 mod keys;
 mod reaction;
 mod service;
+mod spread;
 
 pub use config::Config;
 use discovery::Discovery;

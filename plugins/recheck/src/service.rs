@@ -5,9 +5,10 @@
 
 use crate::candidate::Candidate;
 use crate::config::Config;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, Worth};
 use crate::evidence::Evidence;
-use lampkeeper_plugin_sdk::api::chain::{ChainClient, ChainError, EnforcementMode};
+use crate::spread::Pace;
+use lampkeeper_plugin_sdk::api::chain::{ChainClient, ChainError, EnforcementMode, EpochInfo};
 use lampkeeper_plugin_sdk::api::journal::{Journal, JournalError, RecheckSubmission, SubmissionStatus};
 use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, sleep_unless_cancelled, within};
 use lampkeeper_plugin_sdk::api::service::{Health, Service, ServiceError};
@@ -106,7 +107,7 @@ impl RecheckService {
         let (taken, pending) = self.settle_pending(epoch.epoch_id.saturating_sub(kept_epochs)).await?;
         // What the chain does not take at present counts against this look, so that it can't pile up.
         let room = (self.config.max_per_tick as usize).saturating_sub(pending);
-        for candidate in self.choose(epoch.epoch_id, room, taken).await? {
+        for candidate in self.choose(&epoch, room, taken).await? {
             self.evidence.make(&candidate).await?;
         }
         Ok(())
@@ -143,30 +144,42 @@ impl RecheckService {
     /// Up to `room` candidates, from the present epoch backwards, one for each epoch and ticket (wire 6.2).
     async fn choose(
         &self,
-        current: EpochId,
+        epoch: &EpochInfo,
         room: usize,
         mut taken: Taken,
     ) -> Result<Vec<Arc<Candidate>>, Trouble> {
+        let current = epoch.epoch_id;
         let window = window(current, self.config.lookback_epochs, self.config.closed_epochs_only);
         self.discovery.keep_only(window.clone());
         let mut chosen = Vec::new();
         if room == 0 || window.is_empty() {
             return Ok(chosen);
         }
+        let pace = self.pace(epoch).await?;
         let reporters = self.discovery.reporters().await;
         let reporters = reporters.map_err(|error| Trouble::chain("listing the supernodes", &error))?;
         let mut failures = 0;
         for epoch_id in window.rev() {
-            let read =
-                self.discovery.read_epoch(epoch_id, epoch_id < current, &reporters, &mut failures).await;
-            for candidate in self.discovery.candidates(epoch_id) {
-                if self.is_open(&candidate, &taken, &mut failures).await? {
-                    taken.insert((epoch_id, candidate.ticket_id.clone()));
-                    chosen.push(candidate);
+            let is_closed = epoch_id < current;
+            let read = self.discovery.read_epoch(epoch_id, is_closed, &reporters, pace, &mut failures).await;
+            let mut last = Vec::new();
+            for candidate in self.discovery.candidates(epoch_id, pace.height) {
+                match self.worth(&candidate, &taken, &mut failures).await? {
+                    Worth::First => {
+                        taken.insert((epoch_id, candidate.ticket_id.clone()));
+                        chosen.push(candidate);
+                    }
+                    Worth::Last => last.push(candidate),
+                    Worth::Never => {}
                 }
                 if chosen.len() == room {
                     return Ok(chosen);
                 }
+            }
+            last.retain(|candidate| taken.insert((epoch_id, candidate.ticket_id.clone())));
+            chosen.extend(last.into_iter().take(room - chosen.len()));
+            if chosen.len() == room {
+                return Ok(chosen);
             }
             if let Err(error) = read {
                 // The rest of the window waits; what was found is still worth a recheck.
@@ -182,28 +195,40 @@ impl RecheckService {
         Ok(chosen)
     }
 
-    async fn is_open(
+    /// How far the present epoch has come.
+    async fn pace(&self, epoch: &EpochInfo) -> Result<Pace, Trouble> {
+        let status =
+            self.chain.status().await.map_err(|error| Trouble::chain("reading the height", &error))?;
+        Ok(Pace {
+            height: status.latest_height,
+            end_height: epoch.epoch_end_height,
+            spread_percent: self.config.spread_percent,
+        })
+    }
+
+    /// What a candidate is worth in this look.
+    async fn worth(
         &self,
         candidate: &Candidate,
         taken: &Taken,
         failures: &mut usize,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<Worth, Trouble> {
         let (epoch_id, ticket_id) = (candidate.epoch_id, &candidate.ticket_id);
         let is_ours = candidate.target == self.account || candidate.reporter == self.account;
         if is_ours || taken.contains(&(epoch_id, ticket_id.clone())) {
-            return Ok(false);
+            return Ok(Worth::Never);
         }
         let now_s = self.scheduler.wall_clock_ms() / 1000;
         let failed = self.journal.recheck_failures(epoch_id, ticket_id, now_s).await?;
         if failed.is_some_and(|failed| failed.attempts >= self.config.max_failure_attempts_per_ticket) {
-            return Ok(false);
+            return Ok(Worth::Never);
         }
-        match self.discovery.is_worth_a_recheck(candidate).await {
-            Ok(is_worth_it) => Ok(is_worth_it),
+        match self.discovery.worth(candidate).await {
+            Ok(worth) => Ok(worth),
             Err(error) => {
                 let counted = self.discovery.count_failure(&candidate.reporter, error, failures);
                 counted.map_err(|error| Trouble::chain("reading a reporter's key", &error))?;
-                Ok(false)
+                Ok(Worth::Never)
             }
         }
     }

@@ -174,7 +174,7 @@ fn every_page_of_supernodes_is_read() {
 }
 
 #[test]
-fn rows_that_do_not_verify_are_counted_once_and_left_alone_unless_wanted() {
+fn rows_that_do_not_verify_are_counted_once_and_come_last_or_not_at_all() {
     type Change = fn(&mut StorageProofResult);
     let table: [(&str, Change); 5] = [
         ("malformed", |row| row.artifact_key.clear()),
@@ -188,28 +188,27 @@ fn rows_that_do_not_verify_are_counted_once_and_left_alone_unless_wanted() {
             let world = World::new();
             let mut row = failure("liar", 9, "t", "7");
             change(&mut row);
-            world.report("liar", 9, vec![row]);
+            let mut alone = failure("liar", 9, "t", "8");
+            change(&mut alone);
+            world.report("liar", 9, vec![row, alone]);
             world.accuse("honest", 9, "t", "7");
             world.look_once(&format!(r#"{{"recheck_unverified_rows": {wanted}, "max_per_tick": 1}}"#));
             world.next_look();
-            assert_eq!(
-                world.challenged(),
-                epochs(&[(9, "7")]),
-                "{reason}: another's row about it still counts"
-            );
+            world.next_look();
+            let is_rechecked = wanted && reason != "malformed";
+            let expected: &[_] = if is_rechecked { &[(9, "7"), (9, "8")] } else { &[(9, "7")] };
+            assert_eq!(world.challenged(), epochs(expected), "{reason}, wanted: {wanted}");
             let counted = world.telemetry.counter("recheck_rows_unverified_total", &[("reason", reason)]);
-            assert!(counted <= 1, "{reason}: counted once");
+            assert!((1..=2).contains(&counted), "{reason}: each counted once, {counted}");
             let challenged = &world.chain.state().submitted[0].challenged_result_transcript_hash;
             let honest = failure("honest", 9, "t", "7").transcript_hash;
-            let liar_comes_first = account_of("liar") < account_of("honest");
-            let is_honest = reason == "malformed" || !wanted || !liar_comes_first;
-            assert_eq!(*challenged == honest, is_honest, "{reason}, wanted: {wanted}");
+            assert_eq!(*challenged, honest, "{reason}, wanted: {wanted}: a claim that verifies comes first");
         }
     }
     let world = World::new();
     world.accuse("keyless", 9, "t", "7");
     world.chain.state().accounts.clear();
-    world.look_once("{}");
+    world.look_once(r#"{"recheck_unverified_rows": false}"#);
     assert!(world.challenged().is_empty());
     assert_eq!(world.telemetry.counter("recheck_rows_unverified_total", &[("reason", "key")]), 1);
 }
@@ -454,6 +453,29 @@ fn nothing_is_looked_at_when_storage_truth_is_off() {
     world.chain.state().params.storage_truth_enforcement_mode = EnforcementMode::Unspecified;
     world.look_once("{}");
     assert_eq!((world.challenged().len(), world.chain.state().report_queries.len()), (0, 0));
+}
+
+#[test]
+fn rechecks_are_spread_over_the_rest_of_the_epoch() {
+    let world = World::new();
+    let tickets: Vec<String> = (1..=40).map(|number| number.to_string()).collect();
+    for (number, ticket) in tickets.iter().enumerate() {
+        world.accuse(&format!("reporter {number}"), 9, "t", ticket);
+    }
+    world.chain.state().height = 200;
+    let service = world.service(r#"{"max_per_tick": 100, "spread_percent": 50}"#);
+    world.start(&service);
+    world.first_look();
+    let mut rechecked = vec![world.challenged().len()];
+    for height in [250, 299, 300] {
+        world.chain.state().height = height;
+        world.next_look();
+        rechecked.push(world.challenged().len());
+    }
+    assert!(rechecked[0] <= 3, "hardly any at once: {rechecked:?}");
+    assert!((10..=30).contains(&rechecked[1]), "about half after half of the window: {rechecked:?}");
+    assert_eq!(rechecked[3], tickets.len(), "all by its end: {rechecked:?}");
+    assert_eq!(service.health(), Health::Ok);
 }
 
 #[test]

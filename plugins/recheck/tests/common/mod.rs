@@ -27,6 +27,8 @@ pub(crate) struct Chain {
 #[derive(Default)]
 pub(crate) struct ChainState {
     pub(crate) epoch_id: u64,
+    /// The last block; every epoch goes from 1 to 400.
+    pub(crate) height: i64,
     pub(crate) params: Params,
     /// Sorted by account, as pages are cut.
     pub(crate) supernodes: Vec<String>,
@@ -75,7 +77,8 @@ pub(crate) fn rejected(reason: RejectionReason) -> ChainError {
 #[async_trait]
 impl ChainReader for Chain {
     async fn status(&self) -> Result<ChainStatus, ChainError> {
-        unused()
+        let chain_id = "test".to_owned();
+        Ok(ChainStatus { chain_id, latest_height: self.state().height, latest_block_time_ms: 0 })
     }
     async fn params(&self) -> Result<Params, ChainError> {
         Ok(self.state().params.clone())
@@ -234,6 +237,8 @@ impl World {
             telemetry: RecordingTelemetry::new(),
         };
         world.chain.state().epoch_id = 9;
+        // At the end of an epoch nothing is left to spread rechecks over.
+        world.chain.state().height = 400;
         world.register("own");
         world
     }
