@@ -42,8 +42,8 @@ impl ArtifactsOfTickets {
             Ok(artifacts) => Arc::new(artifacts),
             Err(error) if error.is_transient() => {
                 return Err(ChallengeError::Ours {
-                    stage: format!("loading the documents of ticket {}", ticket.ticket_id),
-                    reason: error.to_string(),
+                    stage: "loading the documents of a ticket".to_owned(),
+                    reason: format!("ticket {}: {error}", ticket.ticket_id),
                     transient: true,
                 });
             }

@@ -5,24 +5,26 @@
 
 use crate::answer::{Asked, Weighed, weigh};
 use crate::caps::Caps;
-use crate::config::Config;
+use crate::config::{Config, ProbeShape};
 use crate::draw::Draw;
 use crate::epoch_view::{EpochView, Target, chain_fault, is_challengeable};
 use crate::rows::{Subject, challenge_row};
-use lampkeeper_plugin_sdk::api::chain::{ChainReader, StorageProofResult};
+use lampkeeper_plugin_sdk::api::chain::{ChainReader, HealOpStatus, PageRequest, StorageProofResult};
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
 use lampkeeper_plugin_sdk::api::network::ArtifactNetwork;
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::store::ArtifactStore;
 use lampkeeper_plugin_sdk::api::transport::{CallError, Peer, Transport};
-use lampkeeper_plugin_sdk::protocol::transcript::ChallengedArtifact;
+use lampkeeper_plugin_sdk::protocol::transcript::{ChallengedArtifact, TranscriptError};
 use lampkeeper_plugin_sdk::protocol::words::Bucket;
 use lampkeeper_proto::methods::GET_COMPOUND_PROOF;
 use lampkeeper_proto::supernode::{ByteRange, GetCompoundProofRequest, GetCompoundProofResponse};
 use prost::Message;
 use std::sync::Arc;
 
+/// The longest artifact that is asked for as a whole: a RaptorQ symbol, and what is no longer.
+const WHOLE_ARTIFACT_LEN_BYTES_MAX: u64 = 65_536;
 /// How often a target is asked before something is said against it.
 const ATTEMPTS_MAX: u32 = 2;
 /// A call that took this many times its timeout says that this process stood still, not that the target was slow.
@@ -49,6 +51,8 @@ pub(crate) struct Question<'a> {
     /// The seed of the ranges: the epoch's, or for a recheck that of the present epoch, so that a target can't have
     /// prepared just the ranges that it failed (closes wire 6.3).
     pub(crate) seed: &'a [u8],
+    /// Which bytes of the artifact are asked for.
+    pub(crate) shape: ProbeShape,
 }
 
 /// The outcome of asking for one artifact.
@@ -57,10 +61,25 @@ pub(crate) enum Outcome {
     /// A row and what led to it.
     Row(Box<Finding>),
     /// Nothing can be said: the ticket or the target does not qualify, or no longer.
-    NotEligible(String),
+    NotEligible(Ineligible),
     /// Nothing could be found out about this artifact, and the target may not even be at fault: the rest of the network
     /// has no copy to compare with. Another ticket may do.
     Undecided(ChallengeError),
+}
+
+/// Why nothing can be said about a ticket and a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ineligible {
+    /// A short name for metrics.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) detail: String,
+}
+
+impl Ineligible {
+    pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
 }
 
 /// What was found out about one artifact.
@@ -94,30 +113,31 @@ impl Asker {
         question: Question<'_>,
     ) -> Result<Outcome, ChallengeError> {
         let Question { target, ticket_id, bucket, draw, .. } = question;
-        let prepared = self.prepare(view, question)?;
-        let mut attempts = 1;
-        let mut attempt = self.attempt(target, bucket, draw, &prepared).await?;
-        while let Attempt::Against(observation, _) = attempt
-            && attempts < ATTEMPTS_MAX
-        {
-            // Now, and not only at the end: a fault of ours that lasts for both calls may have passed by then.
-            self.check_reach(view, &target.account, observation).await?;
-            self.scheduler.sleep(self.config.retry_delay()).await;
-            attempts += 1;
-            attempt = self.attempt(target, bucket, draw, &prepared).await?;
-        }
+        let requests = self.prepare(view, question)?;
+        let mut attempts = 0;
+        let mut bytes_before = 0;
+        let mut answered = requests.iter();
+        // Of several requests the first that is not proven decides; if there is none, the last one stands for all.
+        let (prepared, attempt) = loop {
+            let Some(prepared) = answered.next() else { return Err(no_request()) };
+            let attempt = self.attempt_twice(view, question, prepared, &mut attempts).await?;
+            match attempt {
+                Attempt::Proven { proof_bytes, .. } if answered.len() > 0 => bytes_before += proof_bytes,
+                attempt => break (prepared, attempt),
+            }
+        };
         let (observation, proof_hash, proof, proof_bytes, details) = match attempt {
-            Attempt::Unfit(reason) => return Ok(Outcome::NotEligible(reason)),
+            Attempt::Unfit(detail) => return Ok(Outcome::NotEligible(Ineligible::new("unfit", detail))),
             Attempt::Undecided(error) => return Ok(Outcome::Undecided(error)),
             Attempt::Proven { proof_hash, proof, proof_bytes } => {
-                (Observation::Pass, proof_hash, proof, proof_bytes, String::new())
+                (Observation::Pass, proof_hash, proof, bytes_before + proof_bytes, String::new())
             }
             Attempt::Against(observation, details) => {
-                if let Some(reason) = self.no_longer_eligible(target, ticket_id).await? {
-                    return Ok(Outcome::NotEligible(reason));
+                if let Some(ineligible) = self.no_longer_eligible(view, target, ticket_id).await? {
+                    return Ok(Outcome::NotEligible(ineligible));
                 }
                 self.check_ourselves(view, &target.account, observation).await?;
-                (observation, String::new(), "none", 0, details)
+                (observation, String::new(), "none", bytes_before, details)
             }
         };
         let subject = Subject {
@@ -132,26 +152,68 @@ impl Asker {
         Ok(Outcome::Row(Box::new(Finding { observation, row, proof, proof_bytes, attempts })))
     }
 
-    fn prepare(&self, view: &EpochView, question: Question<'_>) -> Result<Prepared, ChallengeError> {
-        let Question { target, ticket_id, bucket, draw, seed } = question;
+    /// Asks again, the same request, before an answer counts against the target.
+    async fn attempt_twice(
+        &self,
+        view: &EpochView,
+        question: Question<'_>,
+        prepared: &Prepared,
+        attempts: &mut u32,
+    ) -> Result<Attempt, ChallengeError> {
+        let Question { target, bucket, draw, .. } = question;
+        let mut attempt = self.attempt(target, bucket, draw, prepared).await?;
+        *attempts += 1;
+        for _ in 1..ATTEMPTS_MAX {
+            let Attempt::Against(observation, _) = attempt else { break };
+            // Now, and not only at the end: a fault of ours that lasts for both calls may have passed by then.
+            self.check_reach(view, &target.account, observation).await?;
+            self.scheduler.sleep(self.config.retry_delay()).await;
+            attempt = self.attempt(target, bucket, draw, prepared).await?;
+            *attempts += 1;
+        }
+        Ok(attempt)
+    }
+
+    /// The requests of a question; at least one.
+    fn prepare(&self, view: &EpochView, question: Question<'_>) -> Result<Vec<Prepared>, ChallengeError> {
+        let Question { ticket_id, draw, seed, shape, .. } = question;
+        let len_bytes = draw.artifact.len_bytes;
+        let caps = Caps::of(&view.params);
+        if shape == ProbeShape::WholeArtifact && (1..=WHOLE_ARTIFACT_LEN_BYTES_MAX).contains(&len_bytes) {
+            let (cover, range_len_bytes) = caps.cover(len_bytes);
+            let requests = cover.iter().map(|offsets| self.request(view, question, offsets, range_len_bytes));
+            return requests.collect();
+        }
+        let (range_count, range_len_bytes) = caps.ranges_for(len_bytes);
+        let range_count = if shape == ProbeShape::OneRange { 1 } else { range_count };
+        let artifact = ChallengedArtifact {
+            target: &question.target.account,
+            ticket_id,
+            class: draw.artifact.class,
+            ordinal: draw.ordinal,
+        };
+        let offsets = artifact.range_offsets(seed, len_bytes, range_len_bytes, range_count);
+        let offsets = offsets.map_err(|error| derivation_fault(&error))?;
+        Ok(vec![self.request(view, question, &offsets, range_len_bytes)?])
+    }
+
+    fn request(
+        &self,
+        view: &EpochView,
+        question: Question<'_>,
+        offsets: &[u64],
+        range_len_bytes: u64,
+    ) -> Result<Prepared, ChallengeError> {
+        let Question { target, ticket_id, bucket, draw, seed, .. } = question;
         let artifact = ChallengedArtifact {
             target: &target.account,
             ticket_id,
             class: draw.artifact.class,
             ordinal: draw.ordinal,
         };
-        let len_bytes = draw.artifact.len_bytes;
-        let (range_count, range_len_bytes) = Caps::of(&view.params).ranges_for(len_bytes);
-        let derive =
-            |error: lampkeeper_plugin_sdk::protocol::transcript::TranscriptError| ChallengeError::Ours {
-                stage: "deriving the ranges".to_owned(),
-                reason: error.to_string(),
-                transient: false,
-            };
-        let offsets =
-            artifact.range_offsets(seed, len_bytes, range_len_bytes, range_count).map_err(derive)?;
-        let derivation_input_hash =
-            artifact.derivation_input_hash(seed, &offsets, range_len_bytes).map_err(derive)?;
+        let derivation_input_hash = artifact
+            .derivation_input_hash(seed, offsets, range_len_bytes)
+            .map_err(|error| derivation_fault(&error))?;
         let request = GetCompoundProofRequest {
             challenge_id: artifact.challenge_id(seed, view.anchor.epoch_id),
             epoch_id: view.anchor.epoch_id,
@@ -165,7 +227,7 @@ impl Asker {
             artifact_count: draw.count,
             bucket_type: bucket.number().unsigned_abs(),
             artifact_key: draw.artifact.key.to_string(),
-            artifact_size: len_bytes,
+            artifact_size: draw.artifact.len_bytes,
             ranges: offsets.iter().map(|&start| ByteRange { start, end: start + range_len_bytes }).collect(),
             want_verified_slices: true,
         };
@@ -256,29 +318,75 @@ impl Asker {
     /// Looks at the chain again before anything is said against a target.
     async fn no_longer_eligible(
         &self,
+        view: &EpochView,
         target: &Target,
         ticket_id: &str,
-    ) -> Result<Option<String>, ChallengeError> {
-        let stage = "looking at the chain again";
+    ) -> Result<Option<Ineligible>, ChallengeError> {
+        let of_target = |detail: String| Ok(Some(Ineligible::new("target_changed", detail)));
         match self.chain.supernode(&target.account).await {
             Ok(node) if !node.state.is_routed() => {
-                return Ok(Some(format!("the target is {}", node.state.name())));
+                return of_target(format!("the target is {}", node.state.name()));
             }
             Ok(node) if node.latest_address != target.address => {
-                return Ok(Some("the target has moved to another address".to_owned()));
+                return of_target("the target has moved to another address".to_owned());
             }
             Ok(_) => {}
             Err(error) if error.is_not_found() => {
-                return Ok(Some("the target is no longer registered".to_owned()));
+                return of_target("the target is no longer registered".to_owned());
             }
-            Err(error) => return Err(chain_fault(stage, &error)),
+            Err(error) => return Err(chain_fault(LOOKING_AGAIN, &error)),
         }
+        let of_ticket = |detail: &str| Ok(Some(Ineligible::new("ticket_gone", detail)));
         match self.chain.ticket(ticket_id).await {
-            Ok(ticket) if is_challengeable(&ticket) => Ok(None),
-            Ok(_) => Ok(Some("the ticket is no longer stored".to_owned())),
-            Err(error) if error.is_not_found() => Ok(Some("the ticket is gone".to_owned())),
-            Err(error) => Err(chain_fault(stage, &error)),
+            Ok(ticket) if is_challengeable(&ticket) => self.healed_since(view, ticket_id).await,
+            Ok(_) => of_ticket("the ticket is no longer stored"),
+            Err(error) if error.is_not_found() => of_ticket("the ticket is gone"),
+            Err(error) => Err(chain_fault(LOOKING_AGAIN, &error)),
         }
+    }
+
+    /// Whether a heal of the ticket ended after the epoch was looked at: what was asked for may have been on its way, and
+    /// the loss, if it was one, is known and mended.
+    async fn healed_since(
+        &self,
+        view: &EpochView,
+        ticket_id: &str,
+    ) -> Result<Option<Ineligible>, ChallengeError> {
+        let seen_at = u64::try_from(view.height).unwrap_or(0);
+        let mut next = Some(PageRequest::default());
+        while let Some(request) = next {
+            let page = self.chain.heal_ops_by_ticket(ticket_id, request.clone()).await;
+            let page = page.map_err(|error| chain_fault(LOOKING_AGAIN, &error))?;
+            next = request.after(&page);
+            let healed = page
+                .items
+                .iter()
+                .find(|op| op.status == HealOpStatus::Verified && op.updated_height >= seen_at);
+            if let Some(op) = healed {
+                let detail = format!("heal operation {} has mended the ticket meanwhile", op.heal_op_id);
+                return Ok(Some(Ineligible::new("healed", detail)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is attempted before blame.
+const LOOKING_AGAIN: &str = "looking at the chain again";
+
+fn derivation_fault(error: &TranscriptError) -> ChallengeError {
+    ChallengeError::Ours {
+        stage: "deriving the ranges".to_owned(),
+        reason: error.to_string(),
+        transient: false,
+    }
+}
+
+fn no_request() -> ChallengeError {
+    ChallengeError::Ours {
+        stage: "deriving the ranges".to_owned(),
+        reason: "a challenge without a request".to_owned(),
+        transient: false,
     }
 }
 

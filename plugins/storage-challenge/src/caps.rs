@@ -51,6 +51,17 @@ impl Caps {
         (u32::try_from(ranges).unwrap_or(1), range_len_bytes)
     }
 
+    /// The starts of ranges that together cover a whole artifact, in requests that are within the caps, and the length of
+    /// each. The last range is moved back to end with the artifact, because all have one length (wire 3.2, step 6).
+    pub(crate) fn cover(self, artifact_len_bytes: u64) -> (Vec<Vec<u64>>, u64) {
+        let (ranges, range_len_bytes) = self.ranges_for(artifact_len_bytes);
+        let last = artifact_len_bytes.saturating_sub(range_len_bytes);
+        let starts: Vec<u64> = (0..artifact_len_bytes.div_ceil(range_len_bytes))
+            .map(|number| (number * range_len_bytes).min(last))
+            .collect();
+        (starts.chunks(ranges as usize).map(<[u64]>::to_vec).collect(), range_len_bytes)
+    }
+
     /// Whether this many ranges of this length are within the caps.
     pub(crate) const fn allow(self, count: u64, range_len_bytes: u64) -> bool {
         count <= self.ranges
@@ -129,6 +140,36 @@ mod tests {
             let (count, range_len) = Caps::of(&params).ranges_for(artifact);
             assert_eq!((count, range_len), expected, "{ranges} x {len} of {artifact}");
             assert!(u64::from(count) * range_len <= AGGREGATE_LEN_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn a_cover_has_every_byte_and_every_request_is_within_the_caps() {
+        // Ranges and their length as the chain has them, the artifact, requests.
+        for (ranges, len, artifact, requests) in [
+            (4, 256, 65_532, 64),
+            (4, 256, 65_536, 64),
+            (16, 1024, 65_532, 4),
+            (1, 65_536, 65_532, 4),
+            (16, 65_536, 65_532, 4),
+            (4, 256, 1, 1),
+            (4, 256, 257, 1),
+        ] {
+            let params = Params {
+                storage_truth_compound_ranges_per_artifact: ranges,
+                storage_truth_compound_range_len_bytes: len,
+                ..Params::default()
+            };
+            let caps = Caps::of(&params);
+            let (cover, range_len) = caps.cover(artifact);
+            assert_eq!(cover.len(), requests, "{ranges} x {len} of {artifact}");
+            assert!(cover.iter().all(|starts| caps.allow(starts.len() as u64, range_len)));
+            let mut covered = 0;
+            for start in cover.into_iter().flatten() {
+                assert!(start <= covered, "no gap before {start}");
+                covered = start + range_len;
+            }
+            assert_eq!(covered, artifact);
         }
     }
 }

@@ -4,7 +4,8 @@
 //! repeating a row `repeat`'s; when to challenge, and keeping the rows, is the service's.
 
 use crate::artifacts::ArtifactsOfTickets;
-use crate::ask::{Asker, Outcome, Question};
+use crate::ask::{Asker, Ineligible, Outcome, Question};
+use crate::config::ProbeShape;
 use crate::detection::DrawsOfDay;
 use crate::draw::{Draw, TicketArtifact, canonical};
 use crate::epoch_view::{EpochView, Target, counts_of, is_challengeable, tickets_of};
@@ -53,14 +54,14 @@ impl TargetChallenger {
             transient: true,
         })?;
         let tickets = tickets_of(chain, account).await?;
-        let recent = self.bucket_row(view, &target, &tickets, Bucket::Recent).await?;
-        let old = self.bucket_row(view, &target, &tickets, Bucket::Old).await?;
+        self.tell_tickets(&tickets);
+        let recent = self.bucket_row(view, &target, &tickets.eligible, Bucket::Recent).await?;
+        let old = self.bucket_row(view, &target, &tickets.eligible, Bucket::Old).await?;
         let mut rows: Vec<_> = [recent, old].into_iter().flatten().collect();
         let is_silent = rows.iter().any(|row| row.result_class == ResultClass::TimeoutOrNoResponse);
         if !is_silent {
             rows.extend(self.probe(view, &target).await);
         }
-        self.tell_detection(&target.account);
         Ok(rows)
     }
 
@@ -138,17 +139,34 @@ impl TargetChallenger {
             // A ticket whose documents nobody can hand out now must not hold up all others.
             Err(error) => return Ok(Tried::Undecided(error)),
         };
-        let Some(draw) = drawn else { return Ok(Tried::NotEligible) };
-        let question =
-            Question { target, ticket_id: &ticket.ticket_id, bucket, draw, seed: &view.anchor.seed };
+        let draw = match drawn {
+            Ok(draw) => draw,
+            Err(ineligible) => {
+                self.tell_refused_ticket(&ticket.ticket_id, &ineligible);
+                return Ok(Tried::NotEligible);
+            }
+        };
+        let question = Question {
+            target,
+            ticket_id: &ticket.ticket_id,
+            bucket,
+            draw,
+            seed: &view.anchor.seed,
+            shape: ProbeShape::Ranges,
+        };
         match self.asker.ask(view, question).await? {
-            Outcome::NotEligible(reason) => {
-                self.tell_refused_ticket(&ticket.ticket_id, &reason);
+            Outcome::NotEligible(ineligible) => {
+                self.tell_refused_ticket(&ticket.ticket_id, &ineligible);
                 Ok(Tried::NotEligible)
             }
             Outcome::Undecided(error) => Ok(Tried::Undecided(error)),
             Outcome::Row(finding) => {
-                self.draws.add(&target.account, self.asker.scheduler.now(), &finding);
+                self.draws.add(
+                    &target.account,
+                    self.asker.scheduler.now(),
+                    draw.artifact.key,
+                    finding.proof_bytes,
+                );
                 self.tell_result(view, &finding);
                 Ok(Tried::Row(finding.row))
             }
@@ -161,29 +179,43 @@ impl TargetChallenger {
         view: &EpochView,
         target: &Target,
         ticket: &Ticket,
-    ) -> Result<Option<Draw>, ChallengeError> {
-        let Some(held) = self.held(view, target, ticket).await? else { return Ok(None) };
-        Ok(canonical(&view.anchor.seed, &target.account, &ticket.ticket_id, counts_of(ticket), &held))
+    ) -> Result<Result<Draw, Ineligible>, ChallengeError> {
+        let held = match self.held(view, target, ticket).await? {
+            Ok(held) => held,
+            Err(ineligible) => return Ok(Err(ineligible)),
+        };
+        let drawn =
+            canonical(&view.anchor.seed, &target.account, &ticket.ticket_id, counts_of(ticket), &held);
+        let nothing = || Ineligible::new("class", "the target holds nothing of the class that was rolled");
+        Ok(drawn.ok_or_else(nothing))
     }
 
-    /// The artifacts of a ticket that a target has to hold; `None` if there are none.
+    /// The artifacts of a ticket that a target has to hold, at least one; or why there are none.
     pub(crate) async fn held(
         &self,
         view: &EpochView,
         target: &Target,
         ticket: &Ticket,
-    ) -> Result<Option<Vec<TicketArtifact>>, ChallengeError> {
+    ) -> Result<Result<Vec<TicketArtifact>, Ineligible>, ChallengeError> {
         let chain = self.asker.chain.as_ref();
         let then = self.members.around(chain, view, ticket.block_height).await?;
         let config = &self.asker.config;
         let rule =
             PlacementRule { grace_blocks: config.grace_blocks, replica_count: config.replica_count as usize };
         let placement = view.membership.of_target(&target.account, ticket, &then, rule);
-        let Some(placement) = placement else { return Ok(None) };
-        let Some(artifacts) = self.artifacts.of(ticket).await? else { return Ok(None) };
+        let none = |reason, detail| Ok(Err(Ineligible::new(reason, detail)));
+        let Some(placement) = placement else {
+            return none("grace", "the target had no part in the ticket, or has not had the time to take it");
+        };
+        let Some(artifacts) = self.artifacts.of(ticket).await? else {
+            return none("documents", "the ticket's documents are not valid");
+        };
         let held: Vec<_> =
             artifacts.iter().filter(|artifact| placement.holds(&artifact.key)).copied().collect();
-        Ok((!held.is_empty()).then_some(held))
+        if held.is_empty() {
+            return none("placement", "the target need not hold any of the ticket's artifacts");
+        }
+        Ok(Ok(held))
     }
 }
 

@@ -3,6 +3,22 @@
 use lampkeeper_plugin_sdk::prelude::*;
 use std::time::Duration;
 
+/// What a probe asks of an artifact. Every request stays within the chain's caps and this node's own (wire 3.3): at most 16
+/// ranges and 16,384 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(crate = "lampkeeper_plugin_sdk::serde", rename_all = "kebab-case")]
+#[schemars(crate = "lampkeeper_plugin_sdk::schemars")]
+pub enum ProbeShape {
+    /// As many ranges as a canonical challenge has, drawn anew for each artifact.
+    #[default]
+    Ranges,
+    /// One range: the cheapest proof that an artifact is there, for many artifacts.
+    OneRange,
+    /// Every byte of artifacts of up to 65,536 bytes, in as many requests as the caps make it (64 with the chain's
+    /// defaults, 4 at most permissive); of longer ones the ranges of a canonical challenge.
+    WholeArtifact,
+}
+
 /// Configuration of the challenger and of the side that answers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(crate = "lampkeeper_plugin_sdk::serde", deny_unknown_fields, default)]
@@ -26,6 +42,8 @@ pub struct Config {
     /// Artifacts of each target that are probed in an epoch beyond the two canonical challenges.
     #[schemars(range(min = 0, max = 100_000))]
     pub probes_per_target: u32,
+    /// What each probe asks for: `ranges`, `one-range` or `whole-artifact`.
+    pub probe_shape: ProbeShape,
     /// Probes of one target that are under way at once.
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent_probes: u32,
@@ -52,6 +70,7 @@ impl Default for Config {
             max_concurrent_targets: 4,
             target_deadline_ms: 600_000,
             probes_per_target: 16,
+            probe_shape: ProbeShape::default(),
             max_concurrent_probes: 4,
             probe_time_budget_ms: 60_000,
             max_probe_rows: 4,

@@ -23,6 +23,8 @@ pub(crate) struct EpochView {
     pub(crate) params: Params,
     pub(crate) supernodes: BTreeMap<String, Supernode>,
     pub(crate) membership: Membership,
+    /// The height at which the chain was looked at.
+    pub(crate) height: i64,
 }
 
 /// A target as it is called and checked.
@@ -65,7 +67,7 @@ impl EpochView {
         let supernodes = all_supernodes(chain).await?;
         let membership = Membership::new(&supernodes, status.latest_height);
         let supernodes = supernodes.into_iter().map(|node| (node.supernode_account.clone(), node)).collect();
-        Ok(Self { anchor, params, supernodes, membership })
+        Ok(Self { anchor, params, supernodes, membership, height: status.latest_height })
     }
 
     /// The height by which tickets are put into buckets (wire 3.5, step 2).
@@ -122,9 +124,21 @@ pub(crate) async fn stored_tickets(chain: &dyn ChainReader) -> Result<Vec<Ticket
     Ok(tickets)
 }
 
-/// The tickets that a target finalised and that may be challenged, sorted by id (wire 4.1).
-pub(crate) async fn tickets_of(chain: &dyn ChainReader, target: &str) -> Result<Vec<Ticket>, ChallengeError> {
+/// What the chain lists for a target (wire 4.1).
+#[derive(Debug, Default)]
+pub(crate) struct TargetTickets {
+    /// Those that it finalised and that may be challenged, sorted by id.
+    pub(crate) eligible: Vec<Ticket>,
+    /// How many others there are, by the reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) async fn tickets_of(
+    chain: &dyn ChainReader,
+    target: &str,
+) -> Result<TargetTickets, ChallengeError> {
     let mut tickets: BTreeMap<String, Ticket> = BTreeMap::new();
+    let mut refused = BTreeMap::new();
     let mut next = Some(PageRequest::default());
     while let Some(request) = next {
         let page = chain
@@ -134,13 +148,16 @@ pub(crate) async fn tickets_of(chain: &dyn ChainReader, target: &str) -> Result<
         next = request.after(&page);
         for ticket in page.items {
             let held = ticket.supernode_accounts.iter().any(|account| account.trim() == target);
-            if held && is_challengeable(&ticket) {
+            let flaw = flaw_of(&ticket).or((!held).then_some("not_finalised_by_target"));
+            if let Some(flaw) = flaw {
+                *refused.entry(flaw).or_default() += 1;
+            } else {
                 tickets.entry(ticket.ticket_id.trim().to_owned()).or_insert(ticket);
             }
         }
         check_bound(tickets.len(), "tickets of the target")?;
     }
-    Ok(tickets.into_values().collect())
+    Ok(TargetTickets { eligible: tickets.into_values().collect(), refused })
 }
 
 fn check_bound(count: usize, what: &str) -> Result<(), ChallengeError> {
@@ -154,15 +171,26 @@ fn check_bound(count: usize, what: &str) -> Result<(), ChallengeError> {
     })
 }
 
-/// Conditions 2 to 7 of wire 4.1.
+/// Whether a ticket may be challenged at all.
 pub(crate) fn is_challengeable(ticket: &Ticket) -> bool {
-    ticket.state.is_stored()
-        && !ticket.ticket_id.trim().is_empty()
-        && ticket.block_height > 0
-        && !ticket.data_hash.trim().is_empty()
-        && ticket.rq_ids_max != 0
-        && !ticket.rq_ids_ids.is_empty()
-        && !(ticket.index_artifact_count == 0 && ticket.symbol_artifact_count == 0)
+    flaw_of(ticket).is_none()
+}
+
+/// Which of conditions 2 to 7 of wire 4.1 a ticket does not meet; a short name for metrics.
+fn flaw_of(ticket: &Ticket) -> Option<&'static str> {
+    if !ticket.state.is_stored() {
+        Some("not_stored")
+    } else if ticket.ticket_id.trim().is_empty() || ticket.block_height <= 0 {
+        Some("not_anchored")
+    } else if ticket.data_hash.trim().is_empty() {
+        Some("no_data_hash")
+    } else if ticket.rq_ids_max == 0 || ticket.rq_ids_ids.is_empty() {
+        Some("no_ids")
+    } else if ticket.index_artifact_count == 0 && ticket.symbol_artifact_count == 0 {
+        Some("no_artifact_counts")
+    } else {
+        None
+    }
 }
 
 /// The counts in rows: an absent one is the number of ids (wire 4.2).

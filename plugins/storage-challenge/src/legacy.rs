@@ -4,6 +4,7 @@
 
 use crate::caps::AGGREGATE_LEN_BYTES_MAX;
 use crate::registered::RegisteredCallers;
+use lampkeeper_plugin_sdk::api::scheduler::Permits;
 use lampkeeper_plugin_sdk::api::store::{ArtifactStore, ByteRange};
 use lampkeeper_plugin_sdk::api::transport::{Caller, Status, StatusCode, UnaryHandler};
 use lampkeeper_plugin_sdk::prelude::*;
@@ -26,6 +27,9 @@ pub(crate) struct SliceProofHandler {
     pub(crate) account: String,
     pub(crate) store: Arc<dyn ArtifactStore>,
     pub(crate) callers: Arc<RegisteredCallers>,
+    /// Shared with the compound challenges.
+    pub(crate) reads: Arc<dyn Permits>,
+    pub(crate) telemetry: Arc<dyn Telemetry>,
 }
 
 #[async_trait]
@@ -51,6 +55,8 @@ impl UnaryHandler for SliceProofHandler {
             }
             Err(message) => response.error = message,
         }
+        let result = if response.ok { "ok" } else { "refused" };
+        self.telemetry.count("slices_served_total", &[("result", result)], 1);
         Ok(response.encode_to_vec())
     }
 }
@@ -69,6 +75,7 @@ impl SliceProofHandler {
         let end =
             request.requested_end.min(size).min(request.requested_start.saturating_add(SLICE_LEN_BYTES_MAX));
         let range = ByteRange { start: request.requested_start, end };
+        let _reading = self.reads.acquire().await;
         let slice = self.store.read_range(&key, range).await.map_err(|error| error.to_string())?;
         slice.map(|slice| (range, slice)).ok_or_else(|| format!("artifact {key} is not here"))
     }

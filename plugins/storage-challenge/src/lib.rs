@@ -8,15 +8,18 @@
 //! | name | labels | what |
 //! | --- | --- | --- |
 //! | `challenges_total` | `result`, `bucket` | canonical challenges; `result` is the observation, `no_eligible`, or `unsayable` when the chain would refuse that |
-//! | `challenge_tickets_refused_total` | | tickets that turned out not to qualify |
-//! | `challenge_held_total` | | targets without rows because of a fault of this node |
-//! | `challenge_faults_total` | | ticks that ended with a fault of this node |
+//! | `challenge_tickets_discovered_total` | | tickets that the chain lists for the targets, the refused ones among them |
+//! | `challenge_tickets_refused_total` | `reason` | tickets that may not be challenged, or turned out not to qualify when they were drawn |
+//! | `challenge_held_total` | `stage` | targets without rows because of a fault of this node, signing among them |
+//! | `challenge_faults_total` | `stage` | ticks that ended with a fault of this node; a held target ends its tick, too |
 //! | `challenge_dispatch_seconds` | | distribution: an epoch's challenges |
 //! | `challenge_detection_chance_per_day` | `peer` or `all`, `lost_percent`: 1, 5, 10 | gauge: see [`detection_chance`] |
-//! | `challenge_artifacts_drawn_per_day`, `challenge_proof_bytes_per_day` | `peer` or `all` | gauges: the draws of the last day and what they cost |
+//! | `challenge_artifacts_drawn_per_day`, `challenge_proof_bytes_per_day` | `peer` or `all` | gauges: the different artifacts drawn in the last day, and the bytes of all proofs |
 //! | `probes_total` | `result`: `pass`, `fail`, `ours` | challenges beyond the canonical ones |
 //! | `probe_proof_bytes_total` | | bytes of their proofs |
+//! | `probe_faults_total` | `stage` | probes and tickets of probes that were lost to a fault of this node |
 //! | `challenges_served_total` | `result` | challenges of others |
+//! | `slices_served_total` | `result`: `ok`, `refused` | older peers' challenges |
 //!
 //! # Events
 //!
@@ -55,7 +58,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
-pub use config::Config;
+pub use config::{Config, ProbeShape};
 pub use detection::detection_chance;
 
 use artifacts::ArtifactsOfTickets;
@@ -125,10 +128,16 @@ fn routes(context: &PluginContext) -> Result<Vec<Route>, PluginError> {
         signer,
         caps: Arc::new(CapsCache::new(chain, scheduler)),
         callers: Arc::clone(&callers),
+        reads: Arc::clone(&reads),
+        telemetry: Arc::clone(&context.telemetry),
+    };
+    let slice = SliceProofHandler {
+        account: account.clone(),
+        store,
+        callers: Arc::clone(&callers),
         reads,
         telemetry: Arc::clone(&context.telemetry),
     };
-    let slice = SliceProofHandler { account: account.clone(), store, callers: Arc::clone(&callers) };
     Ok(vec![
         Route::unary(methods::GET_COMPOUND_PROOF, Arc::new(compound)),
         Route::unary(methods::GET_SLICE_PROOF, Arc::new(slice)),

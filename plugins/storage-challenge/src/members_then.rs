@@ -3,11 +3,11 @@
 //! Owns a bounded cache: a past epoch's anchor does not change. What follows for a target is `placement`'s part.
 
 use crate::epoch_view::{EpochView, chain_fault};
-use crate::placement::{Position, position_of};
 use lampkeeper_plugin_sdk::api::EpochId;
 use lampkeeper_plugin_sdk::api::chain::{ChainReader, Params};
 use lampkeeper_plugin_sdk::api::challenge::ChallengeError;
 use lampkeeper_plugin_sdk::protocol::epoch::EpochSchedule;
+use lampkeeper_plugin_sdk::protocol::placement::Position;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -67,7 +67,11 @@ impl MembersOfEpochs {
         let accounts = match chain.epoch_anchor(epoch_id).await {
             Ok(anchor) => {
                 let accounts = anchor.active_supernode_accounts.into_iter();
-                Some(Arc::new(accounts.map(|account| (account.clone(), position_of(&account))).collect()))
+                let placed = accounts.map(|account| {
+                    let position = Position::of(&account);
+                    (account, position)
+                });
+                Some(Arc::new(placed.collect()))
             }
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(chain_fault("reading the anchor of a ticket's epoch", &error)),

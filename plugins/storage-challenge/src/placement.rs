@@ -7,9 +7,7 @@
 use crate::members_then::MembersThen;
 use lampkeeper_plugin_sdk::api::chain::{Supernode, SupernodeState, SupernodeStateSince, Ticket};
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
-
-/// Where an account stands among the keys.
-pub(crate) type Position = [u8; 32];
+use lampkeeper_plugin_sdk::protocol::placement::{Position, rank};
 
 /// A supernode as far as placement goes.
 #[derive(Debug, Clone)]
@@ -60,7 +58,7 @@ impl Membership {
     pub(crate) fn new(supernodes: &[Supernode], height: i64) -> Self {
         let members = supernodes.iter().map(|node| Member {
             account: node.supernode_account.clone(),
-            position: position_of(&node.supernode_account),
+            position: Position::of(&node.supernode_account),
             state: node.state,
             state_height: node.state_height,
             states: node.states.clone(),
@@ -156,22 +154,13 @@ fn was_active_around(states: &[SupernodeStateSince], height: i64, grace_blocks: 
 impl TargetPlacement<'_> {
     /// Whether the target is among the nearest members of the key, and was when it was stored.
     pub(crate) fn holds(&self, key: &ArtifactKey) -> bool {
-        let own = (distance(&self.target.position, key), self.target.account);
+        let own = (self.target.position, self.target.account);
         let is_near = |rivals: &[Rival<'_>]| {
-            let nearer = rivals.iter().filter(|rival| (distance(&rival.position, key), rival.account) < own);
-            nearer.take(self.replica_count).count() < self.replica_count
+            let rivals = rivals.iter().map(|rival| (rival.position, rival.account));
+            rank(key, own, rivals, self.replica_count) < self.replica_count
         };
         is_near(&self.rivals_now) && is_near(&self.rivals_then)
     }
-}
-
-pub(crate) fn position_of(account: &str) -> Position {
-    // The distance of the all-zero key is the account's own hash.
-    ArtifactKey::from_bytes([0; 32]).distance_to_account(account)
-}
-
-fn distance(position: &Position, key: &ArtifactKey) -> Position {
-    std::array::from_fn(|byte| position[byte] ^ key.as_bytes()[byte])
 }
 
 #[cfg(test)]
@@ -196,7 +185,7 @@ mod tests {
     }
 
     fn then(accounts: &[&str]) -> MembersThen {
-        MembersThen::Known(accounts.iter().map(|&name| (name.to_owned(), position_of(name))).collect())
+        MembersThen::Known(accounts.iter().map(|&name| (name.to_owned(), Position::of(name))).collect())
     }
 
     fn holders(nodes: &[Supernode], key: &ArtifactKey, ticket: &Ticket, then: &MembersThen) -> Vec<String> {

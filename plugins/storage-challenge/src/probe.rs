@@ -7,6 +7,7 @@ use crate::ask::{Outcome, Question};
 use crate::challenge::TargetChallenger;
 use crate::draw::{Draw, probes};
 use crate::epoch_view::{EpochView, Target, counts_of, stored_tickets};
+use crate::tell::stage_of;
 use lampkeeper_plugin_sdk::api::BoxFuture;
 use lampkeeper_plugin_sdk::api::chain::StorageProofResult;
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
@@ -53,7 +54,8 @@ impl TargetChallenger {
                         return None;
                     }
                     let (seed, bucket) = (&view.anchor.seed, Bucket::Probation);
-                    let question = Question { target, ticket_id, bucket, draw: *draw, seed };
+                    let shape = config.probe_shape;
+                    let question = Question { target, ticket_id, bucket, draw: *draw, seed, shape };
                     let outcome = self.asker.ask(view, question).await;
                     failures.fetch_add(weight_of(&outcome, enough_failures), Ordering::Relaxed);
                     Some((order, outcome))
@@ -66,7 +68,7 @@ impl TargetChallenger {
             .filter_map(std::future::ready)
             .collect()
             .await;
-        self.probe_rows(view, target, outcomes)
+        self.probe_rows(view, target, &draws, outcomes)
     }
 
     async fn probe_draws(
@@ -92,8 +94,8 @@ impl TargetChallenger {
         let mut draws = Vec::new();
         for ticket in &tickets {
             let held = match self.held(view, target, ticket).await {
-                Ok(Some(held)) => held,
-                Ok(None) => continue,
+                Ok(Ok(held)) => held,
+                Ok(Err(_)) => continue,
                 // One ticket whose documents can't be had now is no reason not to probe the others.
                 Err(error) => {
                     self.tell_own_fault(target, &error);
@@ -110,21 +112,22 @@ impl TargetChallenger {
         &self,
         view: &EpochView,
         target: &Target,
+        draws: &[(String, Draw)],
         mut outcomes: Vec<Probed>,
     ) -> Vec<StorageProofResult> {
         outcomes.sort_by_key(|(order, _)| *order);
         let (mut passed, mut failed, mut ours, mut bytes) = (0_u64, 0_u64, 0_u64, 0_u64);
         let mut rows: Vec<StorageProofResult> = Vec::new();
         let mut described = BTreeSet::new();
-        for (_, outcome) in outcomes {
+        for (order, outcome) in outcomes {
+            if let (Ok(Outcome::Row(finding)), Some((_, draw))) = (&outcome, draws.get(order)) {
+                let now = self.asker.scheduler.now();
+                self.draws.add(&target.account, now, draw.artifact.key, finding.proof_bytes);
+                bytes += finding.proof_bytes;
+            }
             match outcome {
-                Ok(Outcome::Row(finding)) if finding.observation == Observation::Pass => {
-                    self.draws.add(&target.account, self.asker.scheduler.now(), &finding);
-                    passed += 1;
-                    bytes += finding.proof_bytes;
-                }
+                Ok(Outcome::Row(finding)) if finding.observation == Observation::Pass => passed += 1,
                 Ok(Outcome::Row(finding)) => {
-                    self.draws.add(&target.account, self.asker.scheduler.now(), &finding);
                     failed += 1;
                     self.tell_failed_probe(view, &finding);
                     let row = finding.row;
@@ -159,6 +162,7 @@ impl TargetChallenger {
     }
 
     fn tell_own_fault(&self, target: &Target, error: &ChallengeError) {
+        self.telemetry.count("probe_faults_total", &[("stage", &stage_of(error))], 1);
         self.telemetry.log(
             Level::Warn,
             "a probe failed on our side",

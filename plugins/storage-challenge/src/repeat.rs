@@ -2,8 +2,9 @@
 //!
 //! Owns what a repetition asks for: the artifact that the row names, with ranges that the target could not know then.
 
-use crate::ask::{Outcome, Question};
+use crate::ask::{Ineligible, Outcome, Question};
 use crate::challenge::TargetChallenger;
+use crate::config::ProbeShape;
 use crate::draw::Draw;
 use crate::epoch_view::{EpochView, Target, chain_fault, counts_of, is_challengeable, read_params};
 use lampkeeper_plugin_sdk::api::chain::Ticket;
@@ -20,13 +21,15 @@ impl TargetChallenger {
         target: &Target,
         ticket: &Ticket,
         repeated: &RepeatedArtifact,
-    ) -> Result<Result<Draw, &'static str>, ChallengeError> {
-        let Some(held) = self.held(view, target, ticket).await? else {
-            return Ok(Err("the target need not hold any of the ticket's artifacts"));
+    ) -> Result<Result<Draw, Ineligible>, ChallengeError> {
+        let held = match self.held(view, target, ticket).await? {
+            Ok(held) => held,
+            Err(ineligible) => return Ok(Err(ineligible)),
         };
         let artifact = held.iter().find(|artifact| artifact.key.to_string() == repeated.artifact_key);
         let Some(artifact) = artifact else {
-            return Ok(Err("the artifact is none that the target has to hold for the ticket"));
+            let detail = "the artifact is none that the target has to hold for the ticket";
+            return Ok(Err(Ineligible::new("placement", detail)));
         };
         let mut artifact = *artifact;
         artifact.class = repeated.class;
@@ -55,13 +58,13 @@ impl Challenger for TargetChallenger {
         };
         let (draw, seed) = match &request.repeated {
             None => match self.canonical_draw(&view, &target, &ticket).await? {
-                Some(draw) => (draw, view.anchor.seed),
-                None => return not_eligible("the target holds nothing of the class that was rolled"),
+                Ok(draw) => (draw, view.anchor.seed),
+                Err(ineligible) => return not_eligible(&ineligible.detail),
             },
             Some(repeated) => {
                 let draw = match self.repeated_draw(&view, &target, &ticket, repeated).await? {
                     Ok(draw) => draw,
-                    Err(reason) => return not_eligible(reason),
+                    Err(ineligible) => return not_eligible(&ineligible.detail),
                 };
                 let present =
                     chain.current_epoch().await.map_err(|error| chain_fault("reading the epoch", &error))?;
@@ -75,9 +78,12 @@ impl Challenger for TargetChallenger {
             bucket: request.bucket,
             draw,
             seed: &seed,
+            shape: ProbeShape::Ranges,
         };
         match self.asker.ask(&view, question).await? {
-            Outcome::NotEligible(reason) => Ok(ChallengeOutcome::NotEligible { reason }),
+            Outcome::NotEligible(Ineligible { detail, .. }) => {
+                Ok(ChallengeOutcome::NotEligible { reason: detail })
+            }
             Outcome::Undecided(error) => Err(error),
             Outcome::Row(finding) => {
                 Ok(ChallengeOutcome::Row { observation: finding.observation, row: Box::new(finding.row) })

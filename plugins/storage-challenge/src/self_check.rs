@@ -4,6 +4,7 @@
 
 use crate::ask::Asker;
 use crate::epoch_view::{EpochView, chain_fault};
+use lampkeeper_plugin_sdk::address::host_and_port;
 use lampkeeper_plugin_sdk::api::chain::{PortState, Supernode};
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
 use lampkeeper_plugin_sdk::futures::future::join_all;
@@ -17,8 +18,6 @@ use std::time::Duration;
 const PEERS_TRIED_MAX: usize = 16;
 /// How long each of them has.
 const PEER_TIMEOUT: Duration = Duration::from_secs(2);
-/// The port of an address that names none (wire 9.1).
-const GRPC_PORT_DEFAULT: u16 = 4444;
 
 fn ours(stage: &str, reason: impl Into<String>) -> ChallengeError {
     ChallengeError::Ours { stage: stage.to_owned(), reason: reason.into(), transient: true }
@@ -74,15 +73,14 @@ impl Asker {
             node.supernode_account != account
                 && node.supernode_account != own
                 && node.state.takes_artifacts()
-                && !node.latest_address.is_empty()
+                && host_and_port(&node.latest_address).is_some()
         };
         // The nodes that follow the target, so that not the same few are tried for every target.
         let following =
             view.supernodes.range(account.to_owned()..).chain(view.supernodes.range(..account.to_owned()));
         let others: Vec<_> = following.map(|(_, node)| node).filter(is_tried).take(PEERS_TRIED_MAX).collect();
-        let probes = others.iter().map(|node| {
-            self.transport.probe_port(&node.latest_address, port_of(&node.latest_address), PEER_TIMEOUT)
-        });
+        let places = others.iter().filter_map(|node| host_and_port(&node.latest_address));
+        let probes = places.map(|(host, port)| self.transport.probe_port(host, port, PEER_TIMEOUT));
         let open = join_all(probes).await.into_iter().filter(|state| *state == PortState::Open).count();
         if 4 * open >= 3 * others.len() {
             return Ok(());
@@ -118,9 +116,4 @@ fn check_proofs() -> Result<(), ChallengeError> {
         return Ok(());
     }
     Err(ours(stage, "a known proof is judged wrongly; look at this machine's memory"))
-}
-
-/// The port of an address; the default if it names none (wire 2.8).
-fn port_of(address: &str) -> u16 {
-    address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(GRPC_PORT_DEFAULT)
 }

@@ -6,6 +6,7 @@
 
 use crate::challenge::TargetChallenger;
 use crate::epoch_view::{EpochView, chain_fault, read_params};
+use crate::tell::stage_of;
 use lampkeeper_plugin_sdk::api::chain::{EnforcementMode, StorageProofResult};
 use lampkeeper_plugin_sdk::api::challenge::ChallengeError;
 use lampkeeper_plugin_sdk::api::journal::Journal;
@@ -65,7 +66,7 @@ impl Service for ChallengeService {
                         "challenges are held up by a fault of this node",
                         &fields,
                     );
-                    self.telemetry.count("challenge_faults_total", &[], 1);
+                    self.telemetry.count("challenge_faults_total", &[("stage", &stage_of(&error))], 1);
                     Some(error.to_string())
                 }
             };
@@ -136,6 +137,7 @@ impl ChallengeService {
             stream::iter(challenges).buffer_unordered(limit).collect().await;
         let took = self.challenger.asker.scheduler.now().since(begun);
         self.telemetry.observe("challenge_dispatch_seconds", &[], took.as_secs_f64());
+        self.challenger.tell_detection();
         outcomes.into_iter().collect()
     }
 
@@ -172,16 +174,18 @@ impl ChallengeService {
         let rows = within(asker.scheduler.as_ref(), deadline, self.challenger.rows(view, target)).await;
         let rows = rows.unwrap_or_else(|| {
             Err(ChallengeError::Ours {
-                stage: format!("challenging {target}"),
-                reason: format!("it was not done within {} ms", deadline.as_millis()),
+                stage: "challenging a target".to_owned(),
+                reason: format!("{target} was not done with within {} ms", deadline.as_millis()),
                 transient: true,
             })
         });
         let rows = rows.inspect_err(|error| {
-            self.telemetry.count("challenge_held_total", &[], 1);
+            let stage = stage_of(error);
+            self.telemetry.count("challenge_held_total", &[("stage", &stage)], 1);
             let event = Event::new("challenge.held")
                 .with("epoch_id", view.anchor.epoch_id)
                 .with("target", target)
+                .with("stage", stage)
                 .with("reason", error.to_string());
             self.telemetry.event(event);
         })?;

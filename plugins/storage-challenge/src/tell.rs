@@ -2,10 +2,11 @@
 //!
 //! Owns their names and fields; the list of them is at the head of the crate.
 
-use crate::ask::Finding;
+use crate::ask::{Finding, Ineligible};
 use crate::challenge::TargetChallenger;
-use crate::detection::{ALL_PEERS, LOST_PERCENTS, detection_chance};
-use crate::epoch_view::{EpochView, Target};
+use crate::detection::{ALL_PEERS, Draws, LOST_PERCENTS, detection_chance};
+use crate::epoch_view::{EpochView, Target, TargetTickets};
+use lampkeeper_plugin_sdk::api::challenge::ChallengeError;
 use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_plugin_sdk::protocol::words::Bucket;
 
@@ -41,28 +42,54 @@ impl TargetChallenger {
         self.telemetry.count("challenges_total", &[("result", result), ("bucket", bucket.name())], 1);
     }
 
-    pub(crate) fn tell_refused_ticket(&self, ticket_id: &str, reason: &str) {
-        self.telemetry.count("challenge_tickets_refused_total", &[], 1);
-        let event =
-            Event::new("challenge.ticket_refused").with("ticket_id", ticket_id).with("reason", reason);
+    /// How many tickets the chain lists for a target, and how many of them may not be challenged.
+    pub(crate) fn tell_tickets(&self, tickets: &TargetTickets) {
+        let refused: u64 = tickets.refused.values().sum();
+        let discovered = tickets.eligible.len() as u64 + refused;
+        self.telemetry.count("challenge_tickets_discovered_total", &[], discovered);
+        for (reason, count) in &tickets.refused {
+            self.telemetry.count("challenge_tickets_refused_total", &[("reason", reason)], *count);
+        }
+    }
+
+    /// A ticket that was drawn turned out not to qualify.
+    pub(crate) fn tell_refused_ticket(&self, ticket_id: &str, ineligible: &Ineligible) {
+        let labels = [("reason", ineligible.reason)];
+        self.telemetry.count("challenge_tickets_refused_total", &labels, 1);
+        let event = Event::new("challenge.ticket_refused")
+            .with("ticket_id", ticket_id)
+            .with("reason", ineligible.reason)
+            .with("detail", &ineligible.detail);
         self.telemetry.event(event);
     }
 
-    /// The chance of having caught a loss within the last day, for a peer and for all of them together.
-    pub(crate) fn tell_detection(&self, target: &str) {
-        let now = self.asker.scheduler.now();
-        let (of_peer, of_all) = self.draws.of_last_day(target, now);
-        for (peer, draws) in [(target, of_peer), (ALL_PEERS, of_all)] {
-            let peer_label = [("peer", peer)];
-            self.telemetry.gauge("challenge_artifacts_drawn_per_day", &peer_label, draws.artifacts as f64);
-            self.telemetry.gauge("challenge_proof_bytes_per_day", &peer_label, draws.bytes as f64);
-            for lost_percent in LOST_PERCENTS {
-                let chance = detection_chance(f64::from(lost_percent) / 100.0, draws.artifacts);
-                let percent = lost_percent.to_string();
-                let labels = [("peer", peer), ("lost_percent", percent.as_str())];
-                self.telemetry.gauge("challenge_detection_chance_per_day", &labels, chance);
-            }
+    /// The chance of having caught a loss within the last day, for each peer and for all of them together.
+    pub(crate) fn tell_detection(&self) {
+        let summary = self.draws.of_last_day(self.asker.scheduler.now());
+        self.tell_draws(ALL_PEERS, summary.all);
+        for (peer, draws) in &summary.by_peer {
+            self.tell_draws(peer, *draws);
         }
+    }
+
+    fn tell_draws(&self, peer: &str, draws: Draws) {
+        let peer_label = [("peer", peer)];
+        self.telemetry.gauge("challenge_artifacts_drawn_per_day", &peer_label, draws.artifacts as f64);
+        self.telemetry.gauge("challenge_proof_bytes_per_day", &peer_label, draws.bytes as f64);
+        for lost_percent in LOST_PERCENTS {
+            let chance = detection_chance(f64::from(lost_percent) / 100.0, draws.artifacts);
+            let percent = lost_percent.to_string();
+            let labels = [("peer", peer), ("lost_percent", percent.as_str())];
+            self.telemetry.gauge("challenge_detection_chance_per_day", &labels, chance);
+        }
+    }
+}
+
+/// The stage of a fault of ours as a label: our own words, of which there are a few dozen.
+pub(crate) fn stage_of(error: &ChallengeError) -> String {
+    match error {
+        ChallengeError::Ours { stage, .. } => stage.replace(' ', "_"),
+        _ => "other".to_owned(),
     }
 }
 

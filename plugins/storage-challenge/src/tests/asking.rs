@@ -4,8 +4,11 @@ use super::support::{
     BrokenStore, CHALLENGER, EPOCH, NODES, Reply, World, account, handler, run, serving_chain, supernodes,
     ticket, unavailable, view,
 };
-use crate::ask::{Asker, Finding, Outcome};
-use lampkeeper_plugin_sdk::api::chain::{SupernodeState, TicketState};
+use crate::ask::{Asker, Finding, Outcome, Question};
+use crate::config::ProbeShape;
+use lampkeeper_plugin_sdk::api::chain::{
+    HealOp, HealOpStatus, Page, PageRequest, SupernodeState, TicketState,
+};
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
 use lampkeeper_plugin_sdk::api::store::StoreError;
 use lampkeeper_plugin_sdk::api::transport::{CallError, Status, StatusCode};
@@ -16,6 +19,18 @@ use prost::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// A heal operation of the ticket that ended some blocks after the epoch was looked at.
+fn healed(blocks_after: i64) -> Page<HealOp> {
+    let op = HealOp {
+        heal_op_id: 1,
+        ticket_id: "17".into(),
+        status: HealOpStatus::Verified,
+        updated_height: u64::try_from(view().height + blocks_after).unwrap(),
+        ..HealOp::default()
+    };
+    Page { items: vec![op], next_key: None }
+}
 
 fn chain(world: &World) -> Arc<MockChain> {
     world.know(MockChain::builder(CHALLENGER), &["alpha"]).build()
@@ -187,6 +202,7 @@ fn the_chain_is_read_again_before_blame() {
         ("deregistered", script().supernode(&alpha, Err(gone()))),
         ("the ticket is no longer stored", script().ticket("17", Ok(healing))),
         ("the ticket is gone", script().ticket("17", Err(gone()))),
+        ("the ticket was healed", script().heal_ops_by_ticket("17", PageRequest::default(), Ok(healed(0)))),
     ];
     for (what, script) in cases {
         let world = World::new();
@@ -200,6 +216,54 @@ fn the_chain_is_read_again_before_blame() {
     let chain = world.know(script().supernode(&alpha, Err(unavailable())), &["alpha"]).build();
     let outcome = ask_with(&world, &world.asker(chain));
     assert!(outcome.is_err(), "a chain that can't be read is ours: {outcome:?}");
+}
+
+#[test]
+fn an_earlier_heal_and_one_that_failed_excuse_nobody() {
+    let mut failed = healed(5);
+    failed.items[0].status = HealOpStatus::Failed;
+    for (what, heals) in [("ended before", healed(-1)), ("failed", failed)] {
+        let world = World::new();
+        world.habit("alpha", Reply::Hang);
+        let script =
+            MockChain::builder(CHALLENGER).heal_ops_by_ticket("17", PageRequest::default(), Ok(heals));
+        let outcome = ask_with(&world, &world.asker(world.know(script, &["alpha"]).build()));
+        assert_eq!(finding(outcome).observation, Observation::TimedOut, "{what}");
+    }
+}
+
+/// Each shape asks for what it says, a loss is found whatever the shape, and the whole artifact finds one lost byte.
+#[test]
+fn a_probe_asks_for_one_range_or_for_the_whole_artifact() {
+    // Shape, requests of a probe that passes, ranges in each.
+    for (shape, requests, ranges) in
+        [(ProbeShape::Ranges, 1, 4), (ProbeShape::OneRange, 1, 1), (ProbeShape::WholeArtifact, 64, 4)]
+    {
+        let world = World::new();
+        let target = World::target("alpha");
+        let question = Question { shape, ..world.question(&target, world.draw()) };
+        let found = finding(run(&world, Box::pin(world.asker(chain(&world)).ask(&view(), question))));
+        assert_eq!((found.observation, found.attempts), (Observation::Pass, requests), "{shape:?}");
+        assert_eq!(world.calls_to("alpha"), requests as usize);
+        let asked = world.transport.requests.lock().unwrap().clone();
+        assert!(asked.iter().all(|request| request.ranges.len() == ranges), "{shape:?}");
+        let bytes: u64 = asked.iter().flat_map(|request| &request.ranges).map(|r| r.end - r.start).sum();
+        assert_eq!(bytes, u64::from(requests) * ranges as u64 * 256, "{shape:?}");
+    }
+    let world = World::new();
+    world.next_replies(
+        "alpha",
+        (0..63).map(|_| Reply::Serve).chain([Reply::With(wrong_slices), Reply::With(wrong_slices)]),
+    );
+    let target = World::target("alpha");
+    let question = Question { shape: ProbeShape::WholeArtifact, ..world.question(&target, world.draw()) };
+    let found = finding(run(&world, Box::pin(world.asker(chain(&world)).ask(&view(), question))));
+    assert_eq!(
+        (found.observation, found.attempts),
+        (Observation::WrongBytes, 65),
+        "the last bytes are asked for"
+    );
+    assert!(found.proof_bytes > 0, "what was proven before has cost something");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::support::{CHALLENGER, World, account, serving_chain};
 use crate::legacy::{SliceProofHandler, VerifySliceHandler};
 use crate::registered::RegisteredCallers;
+use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::transport::{CallerMint, Status, StatusCode, UnaryHandler};
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
 use lampkeeper_plugin_sdk::protocol::transcript::hash_ranges;
@@ -33,6 +34,8 @@ fn a_slice_is_cut_to_the_artifact_and_to_the_cap() {
         account: account("alpha"),
         store: Arc::new(world.stores["alpha"].clone()),
         callers: callers(&world),
+        reads: world.scheduler.permits(1),
+        telemetry: Arc::new(world.telemetry.clone()),
     };
     let symbol = &world.fixture.symbols[0];
     let key = symbol.key.to_string();

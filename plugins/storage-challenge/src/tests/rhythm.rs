@@ -241,3 +241,34 @@ fn a_journal_that_refuses_rows_is_told() {
     world.scheduler.run_for(Duration::from_secs(3));
     assert!(matches!(service.health(), Health::Degraded { .. }));
 }
+
+/// Several silent targets at once look like a fault of ours: nothing is said until the rest of the network answers.
+#[test]
+fn when_several_targets_fail_at_once_the_rows_wait_for_a_look_at_ourselves() {
+    let world = World::new();
+    let journal = MemoryJournal::new();
+    let silent = ["alpha", "beta", "gamma"];
+    silent.iter().for_each(|name| world.habit(name, Reply::Hang));
+    world.transport.closed.lock().unwrap().extend(super::support::NODES.map(str::to_owned));
+    let config = Config { poll_interval_ms: 1000, ..World::config() };
+    let service = targets(&world, &["alpha", "beta", "gamma", "delta"], config, &journal);
+    start(&world, &service);
+    world.scheduler.run_for(Duration::from_secs(300));
+    let held = rows(&world, &journal);
+    assert!(silent.iter().all(|name| about(&held, name).is_empty()), "{held:?}");
+    assert_eq!(about(&held, "delta").len(), 2, "whoever answers gets its rows all the same");
+    let stage = [("stage", "checking_our_own_connection")];
+    assert!(world.telemetry.counter("challenge_held_total", &stage) >= 3);
+    assert!(matches!(service.health(), Health::Degraded { .. }));
+
+    world.transport.closed.lock().unwrap().clear();
+    world.scheduler.run_for(Duration::from_secs(120));
+    let said = rows(&world, &journal);
+    for name in silent {
+        let found = about(&said, name);
+        assert_eq!(found.len(), 2, "{name}");
+        let classes: Vec<_> = found.iter().map(|row| row.result_class).collect();
+        assert!(classes.contains(&ResultClass::TimeoutOrNoResponse), "{name}: {classes:?}");
+    }
+    assert_eq!(service.health(), Health::Ok);
+}

@@ -3,7 +3,7 @@
 use crate::ask::{Asker, Question};
 use crate::caps::CapsCache;
 use crate::challenge::TargetChallenger;
-use crate::config::Config;
+use crate::config::{Config, ProbeShape};
 use crate::detection::DrawsOfDay;
 use crate::draw::{Draw, TicketArtifact};
 use crate::epoch_view::{EpochView, Target};
@@ -33,6 +33,8 @@ use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket};
 use lampkeeper_plugin_sdk::testkit::{
     MemoryStore, MockChain, MockChainBuilder, RecordingTelemetry, TestSigner, VirtualScheduler,
 };
+use lampkeeper_proto::supernode::GetCompoundProofRequest;
+use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -85,6 +87,8 @@ pub(super) struct LocalTransport {
     pub(super) habits: Mutex<BTreeMap<String, Reply>>,
     /// Who was called, in order.
     pub(super) calls: Mutex<Vec<String>>,
+    /// What they were asked.
+    pub(super) requests: Mutex<Vec<GetCompoundProofRequest>>,
     /// Nodes whose ports are closed.
     pub(super) closed: Mutex<Vec<String>>,
 }
@@ -115,6 +119,7 @@ impl Transport for LocalTransport {
         timeout: Duration,
     ) -> Result<Vec<u8>, CallError> {
         self.calls.lock().unwrap().push(peer.account.clone());
+        self.requests.lock().unwrap().extend(GetCompoundProofRequest::decode(request.as_slice()));
         let timed_out = || CallError::TimedOut {
             peer: peer.account.clone(),
             timeout_ms: timeout.as_millis().try_into().unwrap(),
@@ -262,6 +267,7 @@ impl World {
             replies: Mutex::default(),
             habits: Mutex::default(),
             calls: Mutex::default(),
+            requests: Mutex::default(),
             closed: Mutex::default(),
         });
         let signer = Arc::new(FailingSigner { inner: TestSigner::new(CHALLENGER), works: true.into() });
@@ -308,6 +314,8 @@ impl World {
         let listing = Page { items: supernodes(), next_key: None };
         chain = chain.supernodes(PageRequest { key: None, limit: 500 }, Ok(listing)).always();
         let tickets = Page { items: vec![self.fixture.ticket.clone()], next_key: None };
+        let no_heals = Page { items: Vec::new(), next_key: None };
+        chain = chain.heal_ops_by_ticket("17", PageRequest::default(), Ok(no_heals)).always();
         chain = chain.tickets(PageRequest { key: None, limit: 500 }, Ok(tickets.clone())).always();
         for (name, node) in NODES.into_iter().zip(supernodes()) {
             let info = AccountInfo {
@@ -383,7 +391,8 @@ impl World {
     /// A question to a node about [`Self::draw`].
     pub(super) fn question<'a>(&'a self, target: &'a Target, draw: Draw) -> Question<'a> {
         let ticket_id = &self.fixture.ticket.ticket_id;
-        Question { target, ticket_id, bucket: Bucket::Recent, draw, seed: &SEED }
+        let shape = ProbeShape::Ranges;
+        Question { target, ticket_id, bucket: Bucket::Recent, draw, seed: &SEED, shape }
     }
 }
 
@@ -395,6 +404,7 @@ pub(super) fn view() -> EpochView {
         anchor: anchor(EPOCH),
         params: params(),
         membership: Membership::new(&supernodes, height),
+        height,
         supernodes: supernodes.into_iter().map(|node| (node.supernode_account.clone(), node)).collect(),
     }
 }
