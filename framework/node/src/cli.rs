@@ -84,6 +84,9 @@ pub enum Command {
     },
     /// List the tickets that the node knows.
     Tickets(ControlArgs),
+    /// The scrub, which reads the node's whole store once in a cycle: how far it is; stand still; go on.
+    #[command(subcommand)]
+    Scrub(ScrubCommand),
     /// Stop a running node or a kept devnet, and wait until it has.
     Stop(ControlArgs),
     /// Print a completion script for a shell.
@@ -136,6 +139,29 @@ pub enum PluginsCommand {
 pub enum ManifestCommand {
     /// Print the JSON Schema of manifests, for editors.
     Schema,
+}
+
+/// What the scrub is to do.
+#[derive(Debug, Subcommand)]
+pub enum ScrubCommand {
+    /// How far it is, and what it found.
+    Status(ControlArgs),
+    /// Stand still from the next artifact on, across restarts, until it is resumed.
+    Pause(ControlArgs),
+    /// Go on where it stopped.
+    Resume(ControlArgs),
+}
+
+impl ScrubCommand {
+    /// Where the node runs, and whether the scrub is to pause from now on.
+    #[must_use]
+    pub const fn parts(&self) -> (&ControlArgs, Option<bool>) {
+        match self {
+            Self::Status(control) => (control, None),
+            Self::Pause(control) => (control, Some(true)),
+            Self::Resume(control) => (control, Some(false)),
+        }
+    }
 }
 
 /// Key files.

@@ -51,6 +51,11 @@ pub enum Request {
         /// Absolute path of a file that does not exist, or of a directory; written by the node's process.
         output: PathBuf,
     },
+    /// How far the scrub is, after it was paused or resumed if that was asked.
+    Scrub {
+        /// Whether to stand still; as it is if absent.
+        pause: Option<bool>,
+    },
     /// Stop.
     Stop,
 }

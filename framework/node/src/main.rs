@@ -43,6 +43,7 @@ fn carry_out(command: Command) -> Outcome {
             asynchronously(commands::ask::fetch(&ticket, output.as_deref(), &control))
         }
         Command::Tickets(control) => asynchronously(commands::ask::tickets(&control)),
+        Command::Scrub(command) => asynchronously(commands::ask::scrub(&command)),
         Command::Stop(control) => asynchronously(commands::ask::stop(&control)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lampkeeper", &mut std::io::stdout());

@@ -1,4 +1,4 @@
-//! What a running node can be asked to do: its status, its tickets, storing and fetching a file.
+//! What a running node can be asked to do: its status, its tickets, its scrub, storing and fetching a file.
 //!
 //! Owns the answers' shape. The work is done by the SDK through the node's seams; no rule of the protocol is here.
 #![expect(clippy::disallowed_methods, reason = "these commands read and write files of the person who asks")]
@@ -12,6 +12,7 @@ use lampkeeper_core::Node;
 use lampkeeper_plugin_sdk::cascade::{
     FileToStore, Reconstructor, StoreFileProgress, StoreSeams, StoredFile, TicketDocuments, store_file,
 };
+use lampkeeper_plugin_sdk::scrub as switch;
 use lampkeeper_protocol::cascade::codec::FileSource;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -67,6 +68,36 @@ pub async fn status(nodes: &[Arc<Node>]) -> Result<Value, String> {
         "epoch_id": epoch.epoch_id,
     });
     Ok(json!({ "chain": chain, "nodes": states }))
+}
+
+/// How far the scrubs of these nodes are, after pausing or resuming them if that is asked. All that it needs is in the
+/// journal, so a paused scrub stays so when the node restarts.
+///
+/// # Errors
+/// If a node has no scrub, or its journal fails.
+pub async fn scrub(nodes: &[Arc<Node>], pause: Option<bool>) -> Result<Value, String> {
+    let mut scrubs = Vec::new();
+    for node in nodes {
+        let name = node.info().name.clone();
+        let plugins = node.status().plugins;
+        let service = plugins.iter().flat_map(|plugin| &plugin.services).find(|one| one.name == "scrub");
+        let service = service.ok_or_else(|| format!("{name} has no scrub: enable the plugin `scrub`"))?;
+        let journal = node.seams().journal.clone().ok_or_else(|| format!("{name} has no `journal`"))?;
+        if let Some(pause) = pause {
+            let now_s = node.scheduler().wall_clock_ms() / 1000;
+            switch::set_paused(&*journal, pause, now_s).await.map_err(text)?;
+        }
+        let position = switch::position(&*journal).await.map_err(text)?;
+        let paused = switch::is_paused(&*journal).await.map_err(text)?.unwrap_or(false);
+        scrubs.push(json!({
+            "name": name,
+            "paused": paused,
+            "completed_cycles": position.cycle,
+            "cycle_percent": position.share() * 100.0,
+            "health": serde_json::to_value(&service.health).map_err(text)?,
+        }));
+    }
+    Ok(Value::Array(scrubs))
 }
 
 /// The tickets that the chain knows, with their scores.

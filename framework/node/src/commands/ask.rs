@@ -1,8 +1,8 @@
-//! `status`, `store`, `fetch`, `tickets` and `stop`: asking a running node over its control socket.
+//! `status`, `store`, `fetch`, `tickets`, `scrub` and `stop`: asking a running node over its control socket.
 //!
 //! Owns how answers are printed. What they mean is the node's (`control`, `operations`).
 
-use crate::cli::{ControlArgs, exit};
+use crate::cli::{ControlArgs, ScrubCommand, exit};
 use crate::control::{ControlError, Request, ask};
 use crate::output::{self, Failure, Outcome};
 use serde_json::Value;
@@ -128,6 +128,27 @@ pub async fn fetch(ticket: &str, output_path: Option<&Path>, control: &ControlAr
             "{} · {} bytes · BLAKE3 equals the ticket's data hash",
             text(&answer["path"]),
             answer["len_bytes"]
+        ));
+    }
+    Ok(())
+}
+
+/// Tells how far the scrubs are, after pausing or resuming them.
+pub async fn scrub(command: &ScrubCommand) -> Outcome {
+    let (control, pause) = command.parts();
+    let answer = asked(control, &Request::Scrub { pause }).await?;
+    if control.json {
+        output::json(&answer);
+        return Ok(());
+    }
+    for node in answer.as_array().into_iter().flatten() {
+        let share = node["cycle_percent"].as_f64().unwrap_or_default();
+        output::line(format!(
+            "{:<8} {} · cycle {} · {share:.1} % done · {}",
+            text(&node["name"]),
+            if node["paused"] == true { "paused" } else { "running" },
+            node["completed_cycles"].as_u64().unwrap_or_default() + 1,
+            health(&node["health"])
         ));
     }
     Ok(())

@@ -96,6 +96,7 @@ impl Handler for NodeControl {
                 Request::Fetch { ticket_id, output } => {
                     operations::fetch(&node, &ticket_id, &output, &progress).await
                 }
+                Request::Scrub { pause } => operations::scrub(&[node], pause).await,
                 Request::Stop => {
                     let _ = stop.send(true);
                     Ok(json!({ "stopped": format!("{} is stopping", node.info().name) }))

@@ -157,6 +157,10 @@ impl Handler for DevnetControl {
                 Request::Fetch { ticket_id, output } => {
                     operations::fetch(gateway()?.as_ref(), &ticket_id, &output, &progress).await
                 }
+                Request::Scrub { pause } => {
+                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
+                    operations::scrub(&nodes, pause).await
+                }
                 Request::Stop => {
                     let _ = stop.send(true);
                     Ok(json!({ "stopped": "the devnet is stopping" }))
