@@ -18,6 +18,7 @@
 //! ```
 
 mod chain;
+mod heal_strategy;
 mod journal;
 mod report;
 mod scheduler;
@@ -26,6 +27,7 @@ mod store;
 mod transport;
 
 pub use chain::{ChainFixture, ChainReport, ForcedFault, chain};
+pub use heal_strategy::{heal_strategy, heal_strategy_plugin};
 pub use journal::{journal, journal_survives_reopening};
 pub use report::{Check, CheckResult, Failure, Report, equal, holds, refused};
 pub use scheduler::scheduler;
