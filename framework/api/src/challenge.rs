@@ -110,7 +110,7 @@ pub enum ChallengeOutcome {
 /// bounded time; a fault of this node is an error, never a row about the target.
 #[async_trait]
 pub trait Challenger: Send + Sync {
-    /// Makes one challenge. Nothing is journalled or reported.
+    /// Makes one challenge. No row is journalled or reported; the challenge and its evidence are remembered.
     async fn challenge(&self, request: ChallengeRequest) -> Result<ChallengeOutcome, ChallengeError>;
 }
 

@@ -48,8 +48,11 @@ pub fn check_signature(
         .map_err(|error| format!("the answer is not signed by the target: {error}"))
 }
 
-/// The hash that the target signs for a request and the hash of the ranges that it returned.
-fn transcript_hash(request: &GetCompoundProofRequest, proof_hash: &str) -> Result<String, String> {
+/// The hash that a target signs for a request and the hash of the ranges that it returns, 64 hex digits (wire 1.15, 3.6).
+///
+/// # Errors
+/// The request has no class or bucket that may be hashed; for people.
+pub fn transcript_hash(request: &GetCompoundProofRequest, proof_hash: &str) -> Result<String, String> {
     let observers: Vec<_> = request.observer_accounts.iter().map(String::as_str).collect();
     let class = class_of(request).unwrap_or_default();
     let bucket = i32::try_from(request.bucket_type).ok().and_then(Bucket::from_number).unwrap_or_default();

@@ -15,7 +15,7 @@ mod record;
 mod tests;
 mod verify;
 
-pub use exchange::{check_signature, shape_problem};
+pub use exchange::{check_signature, shape_problem, transcript_hash};
 pub use record::{
     Base64, Basis, EVIDENCE_FORMAT, EvidenceError, EvidenceRecord, Party, RESPONSE_LEN_BYTES_MAX,
 };

@@ -7,7 +7,7 @@ use crate::api::history::EVIDENCE_RECORD_LEN_BYTES_MAX;
 use crate::api::signer::Signer;
 use crate::protocol::account::{KeyType, PublicKey};
 use crate::protocol::artifact_key::ArtifactKey;
-use crate::protocol::transcript::{Transcript, hash_ranges};
+use crate::protocol::transcript::hash_ranges;
 use crate::protocol::verified_slice;
 use crate::protocol::words::{ArtifactClass, Bucket};
 use crate::testkit::TestSigner;
@@ -58,23 +58,9 @@ fn request() -> GetCompoundProofRequest {
 }
 
 fn sign(request: &GetCompoundProofRequest, proof_hash: &str, signer: &str) -> String {
-    let challenged = challenged(request, ArtifactClass::Symbol);
-    let offsets: Vec<_> = RANGES.iter().map(|range| range.start).collect();
-    let derivation = challenged.derivation_input_hash(&request.seed, &offsets, 256).unwrap();
-    let transcript = Transcript {
-        epoch_id: request.epoch_id,
-        challenger: &request.challenger_account,
-        target: &request.target_supernode_account,
-        ticket_id: &request.ticket_id,
-        bucket: Bucket::Old,
-        class: ArtifactClass::Symbol,
-        ordinal: request.artifact_ordinal,
-        artifact_key: &request.artifact_key,
-        derivation_input_hash: &derivation,
-        compound_proof_hash: proof_hash,
-        observers: &[],
-    };
-    hex::encode(TestSigner::new(signer).sign(transcript.hash().unwrap().as_bytes()).unwrap())
+    hex::encode(
+        TestSigner::new(signer).sign(transcript_hash(request, proof_hash).unwrap().as_bytes()).unwrap(),
+    )
 }
 
 /// The answer of a target that has these bytes and signs them.

@@ -4,11 +4,11 @@
 //! that sends no verified slices, an authenticated copy of the artifact. Asking again, and blaming, is `ask`'s part.
 
 use lampkeeper_plugin_sdk::api::challenge::Observation;
+use lampkeeper_plugin_sdk::evidence::{check_signature, shape_problem};
 use lampkeeper_plugin_sdk::protocol::account::PublicKey;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
-use lampkeeper_plugin_sdk::protocol::transcript::{Transcript, hash_ranges};
+use lampkeeper_plugin_sdk::protocol::transcript::hash_ranges;
 use lampkeeper_plugin_sdk::protocol::verified_slice::{self, SliceError};
-use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket};
 use lampkeeper_proto::supernode::{CompoundProofFailure, GetCompoundProofRequest, GetCompoundProofResponse};
 use std::ops::Range;
 
@@ -38,11 +38,8 @@ pub(crate) enum Weighed {
 /// What was asked, and of whom.
 pub(crate) struct Asked<'a> {
     pub(crate) request: &'a GetCompoundProofRequest,
-    pub(crate) class: ArtifactClass,
-    pub(crate) bucket: Bucket,
     pub(crate) key: ArtifactKey,
     pub(crate) len_bytes: u64,
-    pub(crate) derivation_input_hash: &'a str,
     pub(crate) target_key: &'a PublicKey,
 }
 
@@ -61,7 +58,8 @@ pub(crate) fn weigh(asked: &Asked<'_>, response: &GetCompoundProofResponse, copy
             "the bytes do not hash to the answer's own hash".to_owned(),
         );
     }
-    if let Err(problem) = check_signature(asked, response, &proof_hash) {
+    // The target signs what it claims (wire 3.6); older challengers never look.
+    if let Err(problem) = check_signature(asked.request, response, &proof_hash, asked.target_key) {
         return Weighed::Against(Observation::Malformed, problem);
     }
     if response.verified_slices.is_empty() {
@@ -95,57 +93,6 @@ fn refusal(asked: &Asked<'_>, response: &GetCompoundProofResponse, copy: Option<
         }
         CompoundProofFailure::Unspecified => Weighed::Against(Observation::Refused, text),
     }
-}
-
-fn shape_problem(request: &GetCompoundProofRequest, response: &GetCompoundProofResponse) -> Option<String> {
-    let echoed = response.challenge_id == request.challenge_id
-        && response.epoch_id == request.epoch_id
-        && response.ticket_id == request.ticket_id
-        && response.artifact_key == request.artifact_key;
-    if !echoed {
-        return Some("the answer is to another challenge".to_owned());
-    }
-    if response.range_bytes.len() != request.ranges.len() {
-        return Some(format!("{} ranges for {} asked", response.range_bytes.len(), request.ranges.len()));
-    }
-    let wrong_len = |(range, bytes): (&lampkeeper_proto::supernode::ByteRange, &Vec<u8>)| {
-        bytes.len() as u64 != range.end - range.start
-    };
-    request
-        .ranges
-        .iter()
-        .zip(&response.range_bytes)
-        .any(wrong_len)
-        .then(|| "a range has another length".to_owned())
-}
-
-/// The target signs what it claims (wire 3.6); older challengers never look.
-fn check_signature(
-    asked: &Asked<'_>,
-    response: &GetCompoundProofResponse,
-    proof_hash: &str,
-) -> Result<(), String> {
-    let request = asked.request;
-    let transcript = Transcript {
-        epoch_id: request.epoch_id,
-        challenger: &request.challenger_account,
-        target: &request.target_supernode_account,
-        ticket_id: &request.ticket_id,
-        bucket: asked.bucket,
-        class: asked.class,
-        ordinal: request.artifact_ordinal,
-        artifact_key: &request.artifact_key,
-        derivation_input_hash: asked.derivation_input_hash,
-        compound_proof_hash: proof_hash,
-        observers: &[],
-    };
-    let hash = transcript.hash().map_err(|error| error.to_string())?;
-    let signature =
-        hex::decode(&response.recipient_signature).map_err(|_| "the signature is not hex".to_owned())?;
-    asked
-        .target_key
-        .verify(hash.as_bytes(), &signature)
-        .map_err(|error| format!("the answer is not signed by the target: {error}"))
 }
 
 fn check_slices(

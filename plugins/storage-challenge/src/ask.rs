@@ -8,6 +8,7 @@ use crate::caps::Caps;
 use crate::config::{Config, ProbeShape};
 use crate::draw::Draw;
 use crate::epoch_view::{EpochView, Target, chain_fault, is_challengeable};
+use crate::record::{Recorder, Seen};
 use crate::rows::{Subject, challenge_row};
 use lampkeeper_plugin_sdk::api::chain::{ChainReader, HealOpStatus, PageRequest, StorageProofResult};
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
@@ -39,6 +40,7 @@ pub(crate) struct Asker {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
+    pub(crate) recorder: Recorder,
 }
 
 /// What to ask, and of whom.
@@ -106,11 +108,12 @@ struct Prepared {
 }
 
 impl Asker {
-    /// Asks for what was drawn.
-    pub(crate) async fn ask(
+    /// Asks for what was drawn, and leaves in `seen` the exchange that decided.
+    pub(crate) async fn decide(
         &self,
         view: &EpochView,
         question: Question<'_>,
+        seen: &Seen,
     ) -> Result<Outcome, ChallengeError> {
         let Question { target, ticket_id, bucket, draw, .. } = question;
         let requests = self.prepare(view, question)?;
@@ -120,7 +123,7 @@ impl Asker {
         // Of several requests the first that is not proven decides; if there is none, the last one stands for all.
         let (prepared, attempt) = loop {
             let Some(prepared) = answered.next() else { return Err(no_request()) };
-            let attempt = self.attempt_twice(view, question, prepared, &mut attempts).await?;
+            let attempt = self.attempt_twice(view, question, prepared, &mut attempts, seen).await?;
             match attempt {
                 Attempt::Proven { proof_bytes, .. } if answered.len() > 0 => bytes_before += proof_bytes,
                 attempt => break (prepared, attempt),
@@ -159,16 +162,17 @@ impl Asker {
         question: Question<'_>,
         prepared: &Prepared,
         attempts: &mut u32,
+        seen: &Seen,
     ) -> Result<Attempt, ChallengeError> {
-        let Question { target, bucket, draw, .. } = question;
-        let mut attempt = self.attempt(target, bucket, draw, prepared).await?;
+        let Question { target, draw, .. } = question;
+        let mut attempt = self.attempt(target, draw, prepared, seen).await?;
         *attempts += 1;
         for _ in 1..ATTEMPTS_MAX {
             let Attempt::Against(observation, _) = attempt else { break };
             // Now, and not only at the end: a fault of ours that lasts for both calls may have passed by then.
             self.check_reach(view, &target.account, observation).await?;
             self.scheduler.sleep(self.config.retry_delay()).await;
-            attempt = self.attempt(target, bucket, draw, prepared).await?;
+            attempt = self.attempt(target, draw, prepared, seen).await?;
             *attempts += 1;
         }
         Ok(attempt)
@@ -237,30 +241,32 @@ impl Asker {
     async fn attempt(
         &self,
         target: &Target,
-        bucket: Bucket,
         draw: Draw,
         prepared: &Prepared,
+        seen: &Seen,
     ) -> Result<Attempt, ChallengeError> {
+        seen.asked(&prepared.request);
         let bytes = match self.call(target, &prepared.request).await? {
             Ok(bytes) => bytes,
             Err(against) => return Ok(against),
         };
+        seen.answered(&bytes);
         let Ok(response) = GetCompoundProofResponse::decode(bytes.as_slice()) else {
             let problem = "the answer is not a proof message".to_owned();
             return Ok(Attempt::Against(Observation::Malformed, problem));
         };
         let asked = Asked {
             request: &prepared.request,
-            class: draw.artifact.class,
-            bucket,
             key: draw.artifact.key,
             len_bytes: draw.artifact.len_bytes,
-            derivation_input_hash: &prepared.derivation_input_hash,
             target_key: &target.public_key,
         };
         let weighed = match weigh(&asked, &response, None) {
             Weighed::NeedsCopy => match self.copy_of(draw).await {
-                Ok(copy) => weigh(&asked, &response, Some(&copy)),
+                Ok(copy) => {
+                    seen.compared(&copy);
+                    weigh(&asked, &response, Some(&copy))
+                }
                 Err(error) => return Ok(Attempt::Undecided(error)),
             },
             weighed => weighed,
@@ -303,7 +309,7 @@ impl Asker {
     }
 
     /// The artifact from our own store or another holder, checked against its key.
-    async fn copy_of(&self, draw: Draw) -> Result<Vec<u8>, ChallengeError> {
+    pub(crate) async fn copy_of(&self, draw: Draw) -> Result<Vec<u8>, ChallengeError> {
         let key = draw.artifact.key;
         if let Ok(Some(bytes)) = self.store.get(&key).await {
             return Ok(bytes);

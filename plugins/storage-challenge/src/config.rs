@@ -59,6 +59,15 @@ pub struct Config {
     /// Copies that the network keeps of each artifact; must be what the network plugin uses.
     #[schemars(range(min = 1, max = 64))]
     pub replica_count: u32,
+    /// Epochs for which challenges and evidence are remembered, before the present one.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub history_epochs: u64,
+    /// Challenges that are remembered; the oldest are forgotten first.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub history_challenges_max: u64,
+    /// Pieces of evidence that are kept, of up to 1 MiB and usually 30 KiB each; the oldest are removed first.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub evidence_max: u64,
 }
 
 impl Default for Config {
@@ -76,6 +85,9 @@ impl Default for Config {
             max_probe_rows: 4,
             grace_blocks: 30,
             replica_count: 6,
+            history_epochs: 90,
+            history_challenges_max: 20_000,
+            evidence_max: 500,
         }
     }
 }

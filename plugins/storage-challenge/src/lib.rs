@@ -18,6 +18,8 @@
 //! | `probes_total` | `result`: `pass`, `fail`, `ours` | challenges beyond the canonical ones |
 //! | `probe_proof_bytes_total` | | bytes of their proofs |
 //! | `probe_faults_total` | `stage` | probes and tickets of probes that were lost to a fault of this node |
+//! | `evidence_kept_total` | `basis`: `target_signature`, `challenger_word` | evidence of failed challenges, see `docs/evidence.md` |
+//! | `challenge_history_faults_total` | | challenges or evidence that could not be remembered; they count all the same |
 //! | `challenges_served_total` | `result` | challenges of others |
 //! | `slices_served_total` | `result`: `ok`, `refused` | older peers' challenges |
 //!
@@ -29,6 +31,7 @@
 //! | `challenge.no_eligible`, `challenge.unsayable` | a bucket has no ticket, and that can be said, or not |
 //! | `challenge.ticket_refused` | a ticket turned out not to qualify |
 //! | `challenge.held` | a target has no rows because of a fault of this node |
+//! | `evidence.kept` | evidence of a failed challenge was written to the journal |
 //! | `probe.failed`, `probe.summary` | a probe failed; all probes of a target are done |
 //!
 //! [`Challenger`]: lampkeeper_plugin_sdk::api::challenge::Challenger
@@ -48,6 +51,7 @@ mod legacy;
 mod members_then;
 mod placement;
 mod probe;
+mod record;
 mod registered;
 mod repeat;
 mod rows;
@@ -74,6 +78,7 @@ use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_proto::methods;
 use legacy::{SliceProofHandler, VerifySliceHandler};
 use members_then::MembersOfEpochs;
+use record::Recorder;
 use registered::RegisteredCallers;
 use serve::{CompoundProofHandler, READS_AT_ONCE};
 use service::ChallengeService;
@@ -108,6 +113,11 @@ fn target_challenger(context: &PluginContext, config: Config) -> Result<TargetCh
             transport: context.transport()?,
             signer: context.signer()?,
             scheduler: context.scheduler()?,
+            recorder: Recorder::new(
+                context.journal()?,
+                Arc::clone(&context.telemetry),
+                context.node.chain_id.clone(),
+            ),
         },
         members: MembersOfEpochs::default(),
         seen: SeenTickets::default(),

@@ -80,7 +80,9 @@ impl Challenger for TargetChallenger {
             seed: &seed,
             shape: ProbeShape::Ranges,
         };
-        match self.asker.ask(&view, question).await? {
+        let outcome = self.asker.ask(&view, question).await;
+        self.asker.write_history(&target.account, request.epoch_id).await;
+        match outcome? {
             Outcome::NotEligible(Ineligible { detail, .. }) => {
                 Ok(ChallengeOutcome::NotEligible { reason: detail })
             }

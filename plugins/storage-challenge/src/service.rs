@@ -172,6 +172,7 @@ impl ChallengeService {
         let asker = &self.challenger.asker;
         let deadline = asker.config.target_deadline();
         let rows = within(asker.scheduler.as_ref(), deadline, self.challenger.rows(view, target)).await;
+        asker.write_history(target, view.anchor.epoch_id).await;
         let rows = rows.unwrap_or_else(|| {
             Err(ChallengeError::Ours {
                 stage: "challenging a target".to_owned(),

@@ -7,10 +7,10 @@ use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::store::ArtifactStore;
 use lampkeeper_plugin_sdk::api::transport::{Caller, Status, UnaryHandler};
 use lampkeeper_plugin_sdk::async_trait;
+use lampkeeper_plugin_sdk::evidence::transcript_hash;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
-use lampkeeper_plugin_sdk::protocol::transcript::{ChallengedArtifact, Transcript, hash_ranges};
+use lampkeeper_plugin_sdk::protocol::transcript::hash_ranges;
 use lampkeeper_plugin_sdk::protocol::verified_slice;
-use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket};
 use lampkeeper_plugin_sdk::testkit::{MemoryStore, TestSigner};
 use lampkeeper_proto::supernode::{
     ByteRange, CompoundProofFailure, GetCompoundProofRequest, GetCompoundProofResponse,
@@ -209,28 +209,5 @@ fn chunk_end(byte: u64) -> u64 {
 }
 
 fn sign(signer: &TestSigner, request: &GetCompoundProofRequest, proof_hash: &str) -> String {
-    let class = ArtifactClass::from_number(request.artifact_class.try_into().unwrap()).unwrap();
-    let challenged = ChallengedArtifact {
-        target: &request.target_supernode_account,
-        ticket_id: &request.ticket_id,
-        class,
-        ordinal: request.artifact_ordinal,
-    };
-    let offsets: Vec<_> = request.ranges.iter().map(|range| range.start).collect();
-    let range_len_bytes = request.ranges[0].end - request.ranges[0].start;
-    let derivation = challenged.derivation_input_hash(&request.seed, &offsets, range_len_bytes).unwrap();
-    let transcript = Transcript {
-        epoch_id: request.epoch_id,
-        challenger: &request.challenger_account,
-        target: &request.target_supernode_account,
-        ticket_id: &request.ticket_id,
-        bucket: Bucket::from_number(request.bucket_type.try_into().unwrap()).unwrap(),
-        class,
-        ordinal: request.artifact_ordinal,
-        artifact_key: &request.artifact_key,
-        derivation_input_hash: &derivation,
-        compound_proof_hash: proof_hash,
-        observers: &[],
-    };
-    hex::encode(signer.sign(transcript.hash().unwrap().as_bytes()).unwrap())
+    hex::encode(signer.sign(transcript_hash(request, proof_hash).unwrap().as_bytes()).unwrap())
 }

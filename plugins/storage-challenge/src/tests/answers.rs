@@ -73,11 +73,8 @@ impl Exam {
     fn weigh_as(&self, response: &GetCompoundProofResponse, copy: Option<&[u8]>, len_bytes: u64) -> Weighed {
         let asked = Asked {
             request: &self.request,
-            class: ArtifactClass::Symbol,
-            bucket: Bucket::Recent,
             key: self.request.artifact_key.parse().unwrap(),
             len_bytes,
-            derivation_input_hash: &self.derivation,
             target_key: &self.target_key,
         };
         weigh(&asked, response, copy)

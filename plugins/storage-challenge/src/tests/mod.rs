@@ -4,6 +4,7 @@ mod answers;
 mod asking;
 mod history;
 mod legacy_calls;
+mod recording;
 mod rhythm;
 mod serving;
 mod support;

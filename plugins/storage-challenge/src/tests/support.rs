@@ -10,6 +10,7 @@ use crate::epoch_view::{EpochView, Target};
 use crate::history::SeenTickets;
 use crate::members_then::MembersOfEpochs;
 use crate::placement::Membership;
+use crate::record::Recorder;
 use crate::registered::RegisteredCallers;
 use crate::serve::{CompoundProofHandler, READS_AT_ONCE};
 use lampkeeper_plugin_sdk::api::BoxFuture;
@@ -31,7 +32,7 @@ use lampkeeper_plugin_sdk::protocol::account::{KeyType, PublicKey};
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
 use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket};
 use lampkeeper_plugin_sdk::testkit::{
-    MemoryStore, MockChain, MockChainBuilder, RecordingTelemetry, TestSigner, VirtualScheduler,
+    MemoryJournal, MemoryStore, MockChain, MockChainBuilder, RecordingTelemetry, TestSigner, VirtualScheduler,
 };
 use lampkeeper_proto::supernode::GetCompoundProofRequest;
 use prost::Message;
@@ -200,6 +201,8 @@ pub(super) struct World {
     pub(super) transport: Arc<LocalTransport>,
     pub(super) signer: Arc<FailingSigner>,
     pub(super) telemetry: RecordingTelemetry,
+    /// What the challenger remembers.
+    pub(super) memory: MemoryJournal,
 }
 
 /// The registry: every node active from the first block.
@@ -272,7 +275,8 @@ impl World {
         });
         let signer = Arc::new(FailingSigner { inner: TestSigner::new(CHALLENGER), works: true.into() });
         let telemetry = RecordingTelemetry::new();
-        Self { scheduler, fixture, network, stores, transport, signer, telemetry }
+        let memory = MemoryJournal::new();
+        Self { scheduler, fixture, network, stores, transport, signer, telemetry, memory }
     }
 
     /// What a node does with its next calls.
@@ -347,6 +351,11 @@ impl World {
         Config { probes_per_target: 0, ..Config::default() }
     }
 
+    fn recorder(&self) -> Recorder {
+        let (journal, telemetry) = (Arc::new(self.memory.clone()), Arc::new(self.telemetry.clone()));
+        Recorder::new(journal, telemetry, "lumera-test".to_owned())
+    }
+
     pub(super) fn asker(&self, chain: Arc<MockChain>) -> Asker {
         Asker {
             config: Self::config(),
@@ -356,6 +365,7 @@ impl World {
             transport: Arc::clone(&self.transport) as Arc<dyn Transport>,
             signer: Arc::clone(&self.signer) as Arc<dyn Signer>,
             scheduler: self.scheduler.handle(),
+            recorder: self.recorder(),
         }
     }
 
