@@ -145,7 +145,7 @@ fn a_broken_file_is_told_with_its_line_and_what_to_write() {
         ),
         (
             "[setup]\nsuspicion = [\n  { supernode_account = \"a\" },\n  { supernode_account = \"b\", suspicion_score = \"x\" },\n]\n[[step]]\n",
-            "file:4: invalid type: string \"x\", expected i64",
+            "file:4: `suspicion_score`: this is string \"x\"; write a whole number in its range",
         ),
         (
             "[setup]\nsuspicions = []\n[[step]]\n",
@@ -162,7 +162,7 @@ fn a_broken_file_is_told_with_its_line_and_what_to_write() {
         ),
         (
             "[setup]\nnodes = [{ account = \"a\", state = \"DEAD\" }]\n[[step]]\n",
-            "file:2: unknown variant `DEAD`",
+            "file:2: `state`: unknown value `DEAD`",
         ),
         (
             "[[step]]\nquery = { name = \"HealOps\" }\n",
@@ -184,13 +184,41 @@ fn a_broken_file_is_told_with_its_line_and_what_to_write() {
             "there is no record [\"a\"] in `suspicion` to remove",
         ),
         ("[[step]]\nset = { \"/height/deep\" = 1 }\n", "leads nowhere in the state"),
-        ("[[step]]\nset = { \"/height\" = \"one\" }\n", "file:2: invalid type: string \"one\""),
+        (
+            "[[step]]\nset = { \"/height\" = \"one\" }\n",
+            "file:2: `height`: this is string \"one\"; write a whole number in its range",
+        ),
         (
             "[setup]\nchain.height = 9223372036854775807\n[[step]]\n",
             "9223372036854775807 is no height or time",
         ),
         ("[[step]]\nsave = \"x\"\n", "nothing is expected here; add `expect` to a step"),
         ("[[step]]\nadvance = 1\nrefused = {}\n", "this refusal says nothing"),
+        (
+            "[[step]]\ninject = { calls = [{ call = \"params\", fault = { type = \"delay\" } }] }\n",
+            "`delay_ms` is missing here; add `delay_ms = ...`",
+        ),
+        (
+            "[[step]]\ninject = { calls = [{ call = \"params\", fault = { type = \"late\" } }] }\n",
+            "unknown value `late`; known are fail, fail_after_acceptance, delay",
+        ),
+        (
+            "[[step]]\ninject = { calls = [{ call = \"*\", account = \"a\", fault = { type = \"delay\", delay_ms = 99000000000 } }] }\n[[step]]\nquery = { name = \"Params\", as = \"a\" }\n",
+            "99000000 blocks are more than the 1000000 of one step",
+        ),
+        (
+            "[setup]\nnodes = [{ account = \"a\", state = \"ACTIVE\", states = [] }]\n[[step]]\n",
+            "`state` and `states` exclude each other",
+        ),
+        ("[[step]]\nquery = { name = \"HealOpsByStatus\", status = \"DONE\" }\n", "unknown value `DONE`"),
+        (
+            "[[step]]\ncall = { name = \"sign_document\", key = \"a\", document = \"d\", what = \"all\" }\n",
+            "unknown thing to sign `all`; known are text, document",
+        ),
+        (
+            "[[step]]\nblock = { transactions = [{ as = \"a\", messages = [{ nil = {}, bank_send = {} }] }] }\n",
+            "`nil` and `bank_send` stand in one message; make two of them",
+        ),
     ] {
         let report = scenario::run("file", text);
         let error = report.error.clone().unwrap_or_default();

@@ -103,13 +103,38 @@ fn run_epoch(state: &mut State, accounts: &[String], tickets: u64, number: &mut 
     state.advance_to(end).expect("blocks");
 }
 
+/// The records of everything that retention bounds.
+fn retained(state: &State) -> usize {
+    let audit = &state.audit;
+    audit.anchors.len()
+        + audit.params_snapshots.len()
+        + audit.reports.by_epoch.values().map(|reports| reports.len()).sum::<usize>()
+        + audit.reports.observers.values().map(|targets| targets.len()).sum::<usize>()
+        + audit.transcripts.iter().count()
+        + audit.node_failures.iter().count()
+        + audit.reporter_results.iter().count()
+        + audit.tickets.len()
+        + audit.heal_ops.iter().count()
+        + audit.heal_votes.len()
+        + audit.failed_heals.values().map(|markers| markers.len()).sum::<usize>()
+}
+
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn closes_1000_epochs_of_100_nodes_and_10000_tickets() {
     let (mut state, accounts) = network(100, 10_000, 0);
-    let mut number = 0;
-    for _ in 0..EPOCHS {
+    let (mut number, mut half_way) = (0, 0);
+    for epoch in 0..EPOCHS {
+        if epoch == EPOCHS / 2 {
+            half_way = retained(&state);
+        }
         run_epoch(&mut state, &accounts, 10_000, &mut number);
     }
+    let at_end = retained(&state);
+    println!(
+        "records that retention bounds: {half_way} after {} epochs, {at_end} after {EPOCHS}",
+        EPOCHS / 2
+    );
+    assert!(at_end <= half_way + half_way / 10, "the state grew from {half_way} to {at_end} records");
     let keep = state.params().keep_last_epoch_entries as usize;
     assert!(state.audit.anchors.len() <= keep);
     assert!(state.audit.transcripts.iter().count() <= keep * accounts.len() * 2);

@@ -6,10 +6,12 @@
 use super::{CheckResult, Failure, Report, equal, holds, refused};
 use async_trait::async_trait;
 use lampkeeper_api::chain::{
-    ChainClient, ChainError, ChainMessage, EpochReportMessage, HealClaimMessage, HealOpStatus,
-    HealVerificationMessage, PAGE_LIMIT_MAX, Page, PageRequest, RejectionReason,
+    ChainClient, ChainError, ChainMessage, EpochReportMessage, FinalizeTicketMessage, HealClaimMessage,
+    HealOpStatus, HealVerificationMessage, PAGE_LIMIT_MAX, Page, PageRequest, RecheckEvidenceMessage,
+    RejectionReason, RequestTicketMessage,
 };
 use lampkeeper_api::{Account, EpochId, TicketId};
+use lampkeeper_protocol::words::ResultClass;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ pub async fn chain(fixture: &dyn ChainFixture) -> ChainReport {
     records(fixture, &mut report, &mut skipped).await;
     let client = fixture.client();
     report.check("refusals carry their reason, and change nothing", refusals(&*client)).await;
+    report.check("every kind of message is refused for its own reason", refused_kinds(&*client)).await;
     let faults = [
         ("an unreachable chain is transient, and nothing was applied", ForcedFault::Unreachable),
         ("an unknown outcome never claims that nothing was applied", ForcedFault::OutcomeUnknown),
@@ -284,7 +287,11 @@ async fn concurrent(client: Arc<dyn ChainClient>) -> CheckResult {
         equal("the own account", node?.supernode_account, account.to_owned())?;
         refused("NotFound beside successes", missing, ChainError::is_not_found)
     });
-    futures::future::join_all(calls).await.into_iter().collect()
+    futures::future::join_all(calls).await.into_iter().collect::<CheckResult>()?;
+    let lists = (0..CONCURRENT_CALLS).map(|_| all_pages(async |page| client.supernodes(page).await));
+    let mut lists = futures::future::join_all(lists).await.into_iter();
+    let first = lists.next().transpose()?.unwrap_or_default();
+    lists.try_for_each(|list| equal("pages that are followed side by side", list?, first.clone()))
 }
 
 async fn records(fixture: &dyn ChainFixture, report: &mut Report, skipped: &mut Vec<String>) {
@@ -388,8 +395,38 @@ async fn refusals(client: &dyn ChainClient) -> CheckResult {
     let epoch_id = client.current_epoch().await?.epoch_id + 1_000_000;
     let report = EpochReportMessage { epoch_id, ..EpochReportMessage::default() };
     rejected(client.submit(ChainMessage::EpochReport(report)).await, RejectionReason::InvalidEpochId)?;
+    let vote = HealVerificationMessage {
+        heal_op_id: u64::MAX,
+        verified: true,
+        verification_hash: "conformance".to_owned(),
+        details: String::new(),
+    };
+    rejected(client.submit(ChainMessage::HealVerification(vote)).await, RejectionReason::HealOpNotFound)?;
     let found = client.epoch_report(client.account_address(), epoch_id).await;
     refused("NotFound for the refused report", found, ChainError::is_not_found)
+}
+
+/// Evidence and tickets are refused for what they name; the reasons are those of the codes.
+async fn refused_kinds(client: &dyn ChainClient) -> CheckResult {
+    let evidence = RecheckEvidenceMessage {
+        epoch_id: client.current_epoch().await?.epoch_id + 1_000_000,
+        challenged_supernode_account: NOBODY.to_owned(),
+        ticket_id: NOBODY.to_owned(),
+        challenged_result_transcript_hash: "conformance".to_owned(),
+        recheck_transcript_hash: "conformance-recheck".to_owned(),
+        recheck_result_class: ResultClass::Pass,
+        details: String::new(),
+    };
+    let incomplete = RecheckEvidenceMessage { ticket_id: String::new(), ..evidence.clone() };
+    let submit = async |evidence| client.submit(ChainMessage::RecheckEvidence(evidence)).await;
+    rejected(submit(evidence).await, RejectionReason::InvalidEpochId)?;
+    rejected(submit(incomplete).await, RejectionReason::InvalidRecheckEvidence)?;
+    let finalisation =
+        FinalizeTicketMessage { ticket_id: NOBODY.to_owned(), rq_ids_ids: vec!["conformance".to_owned()] };
+    let finalised = client.submit(ChainMessage::FinalizeTicket(finalisation)).await;
+    rejected(finalised, RejectionReason::InvalidTicketState)?;
+    let request = RequestTicketMessage { price: "nothing".to_owned(), ..RequestTicketMessage::default() };
+    rejected(client.submit(ChainMessage::RequestTicket(request)).await, RejectionReason::InvalidPrice)
 }
 
 async fn forced(client: &dyn ChainClient, fault: ForcedFault) -> CheckResult {

@@ -3,6 +3,7 @@
 //! Owns the script and its bookkeeping. Whoever wants a chain that lives by its rules uses the simulated one.
 
 mod client;
+mod difference;
 mod script;
 
 use lampkeeper_api::chain::{

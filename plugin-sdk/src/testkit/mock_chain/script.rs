@@ -1,6 +1,7 @@
 //! Expectations, and what became of them.
 
 use super::ChainCall;
+use super::difference::difference;
 use lampkeeper_api::chain::{ChainError, ChainMessage};
 use std::any::Any;
 use std::fmt::{self, Display};
@@ -61,12 +62,28 @@ impl Script {
                 Ok(*answer)
             }
             None => {
-                let complaint =
-                    format!("unexpected call of the chain\n  got:      {call:?}\n{}", self.left());
+                let complaint = format!(
+                    "unexpected call of the chain\n  got:      {call:?}\n{}{}",
+                    self.left(),
+                    self.difference(&call)
+                );
                 self.unexpected.push(call);
                 Err(complaint)
             }
         }
+    }
+
+    /// Where a call differs from the first expectation of the same method that is left.
+    fn difference(&self, call: &ChainCall) -> String {
+        let left = self.expectations.iter().filter(|expectation| expectation.calls_left != Some(0));
+        let found = left.filter_map(|expectation| match &expectation.matcher {
+            Matcher::Call(expected) => difference(expected, call),
+            Matcher::SubmitWhere { .. } => None,
+        });
+        found
+            .map(|lines| format!("  the difference (- expected, + got):\n{lines}"))
+            .next()
+            .unwrap_or_default()
     }
 
     fn find(&mut self, call: &ChainCall) -> Option<&mut Expectation> {

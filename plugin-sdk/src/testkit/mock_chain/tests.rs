@@ -79,3 +79,35 @@ fn order_matters_where_it_was_asked_for() {
     run(chain.heal_op(2)).unwrap();
     complaint_of(|| drop(chain)); // the call that came too early is not forgiven
 }
+
+#[test]
+fn a_message_that_differs_in_a_field_is_shown_as_a_difference() {
+    let message = |hash: &str| {
+        ChainMessage::HealClaim(HealClaimMessage {
+            heal_op_id: 7,
+            ticket_id: "ticket-7".to_owned(),
+            heal_manifest_hash: hash.to_owned(),
+            details: "healed by lampkeeper".to_owned(),
+        })
+    };
+    let chain = MockChain::builder("lumera1a").submit(message("right"), Ok(TxReceipt::default())).build();
+    let text = complaint_of(|| drop(run(chain.submit(message("wrong")))));
+    let difference = text.split_once("the difference (- expected, + got):\n").expect("a difference").1;
+    let expected = [
+        "    ...",
+        "              heal_op_id: 7,",
+        "              ticket_id: \"ticket-7\",",
+        "  -         heal_manifest_hash: \"right\",",
+        "  +         heal_manifest_hash: \"wrong\",",
+        "              details: \"healed by lampkeeper\",",
+        "          },",
+        "    ...",
+        "",
+    ];
+    let normal = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found: Vec<String> = difference.lines().map(normal).collect();
+    let wanted: Vec<String> =
+        expected.iter().map(|line| normal(line)).filter(|line| !line.is_empty()).collect();
+    assert_eq!(found, wanted, "{text}");
+    complaint_of(|| drop(chain));
+}

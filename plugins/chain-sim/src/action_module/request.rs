@@ -7,7 +7,7 @@ use crate::event::Event;
 use crate::message::{RequestAction, Response};
 use crate::names;
 use crate::protocol::account::{KeyType, PublicKey};
-use crate::protocol::document_signature::verify_document;
+use crate::protocol::document_signature::{SignedForm, verify_document};
 use crate::refusal::{Refusal, action, sdk};
 use crate::state::State;
 use crate::state::actions::{Action, CascadeMetadata};
@@ -190,8 +190,14 @@ impl State {
             .ok_or_else(|| format!("creator's key type {:?} is unknown", account.public_key_type_url))?;
         let key = PublicKey::from_bytes(key_type, &account.public_key)
             .map_err(|error| format!("creator's public key is not valid: {error}"))?;
-        verify_document(&[key], creator, document, signature)
-            .map(drop)
-            .map_err(|error| format!("failed to verify creator's signature: {error}"))
+        let failed = |reason: String| format!("failed to verify creator's signature: {reason}");
+        match verify_document(&[key], creator, document, signature) {
+            Ok(SignedForm::Text | SignedForm::TextInEnvelope) => Ok(()),
+            // Nodes accept a signature over what the text encodes; the chain does not.
+            Ok(SignedForm::Decoded | SignedForm::DecodedInEnvelope) => {
+                Err(failed("it is over the decoded document, not over its base64 text".to_owned()))
+            }
+            Err(error) => Err(failed(error.to_string())),
+        }
     }
 }

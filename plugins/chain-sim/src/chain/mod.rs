@@ -165,7 +165,7 @@ impl Shared {
     }
 
     /// What is refused before a transaction waits for a block (chain 0.2).
-    fn check(&self, broadcast: &Broadcast) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, broadcast: &Broadcast) -> Result<(), Refusal> {
         let Transaction { signer, messages } = &broadcast.transaction;
         if messages.is_empty() || messages.len() > TRANSACTION_MESSAGES_MAX {
             let count = messages.len();

@@ -23,8 +23,11 @@ impl State {
         let operation = self.verification_is_valid(message, creator)?.clone();
         let votes = self.audit.heal_votes.entry(operation.heal_op_id).or_default();
         votes.insert(creator.to_owned(), message.verified);
-        let positives = votes.values().filter(|verified| **verified).count();
-        let negatives = votes.len() - positives;
+        // Only the votes of assigned verifiers count, whatever else was planted.
+        let verifiers = operation.verifier_supernode_accounts.iter();
+        let cast: Vec<bool> = verifiers.filter_map(|verifier| votes.get(verifier).copied()).collect();
+        let positives = cast.iter().filter(|verified| **verified).count();
+        let negatives = cast.len() - positives;
         let majority = operation.verifier_supernode_accounts.len() / 2 + 1;
         let subject = |event: Event| {
             event
@@ -34,8 +37,9 @@ impl State {
         };
         if negatives >= majority {
             self.finalise_heal(&operation, HealOpStatus::Failed, message);
-            let event =
-                subject(Event::audit("storage_truth_heal_op_failed")).with("verified", message.verified);
+            let event = subject(Event::audit("storage_truth_heal_op_failed"))
+                .with("verification_hash", &message.verification_hash)
+                .with("verified", message.verified);
             self.emit(event);
         } else if positives >= majority {
             self.finalise_heal(&operation, HealOpStatus::Verified, message);

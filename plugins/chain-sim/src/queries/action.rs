@@ -13,8 +13,33 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActionFilter {
+    /// Only those of this type; unspecified means all.
+    pub action_type: ActionType,
     /// Only those in this state; unspecified means all.
     pub state: TicketState,
+    /// Only those that were requested at this height.
+    pub block_height: Option<i64>,
+}
+
+/// A type of action (chain Appendix C).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ActionType {
+    /// Any.
+    #[default]
+    Unspecified,
+    /// Not simulated: there is none.
+    Sense,
+    /// All actions that there are.
+    Cascade,
+}
+
+impl ActionFilter {
+    fn matches(self, action: &Action) -> bool {
+        self.action_type != ActionType::Sense
+            && (self.state == TicketState::Unspecified || action.state == self.state)
+            && self.block_height.is_none_or(|height| action.block_height == height)
+    }
 }
 
 /// Which list of actions is asked for.
@@ -86,7 +111,7 @@ impl State {
         Ok(page?.filter_map(|action| Some(action.clone())))
     }
 
-    /// `ListActions`: in the order of the ids as text; reversed, by descending number with the offset as key.
+    /// `ListActions`, and with a filter `ListExpiredActions` and `ListActionsByBlockHeight`: in the order of the ids as text; reversed, by descending number with the offset as key.
     ///
     /// # Errors
     /// A malformed page request.
@@ -95,8 +120,7 @@ impl State {
         filter: ActionFilter,
         page: Option<&PageQuery>,
     ) -> Result<Paged<Action>, QueryError> {
-        let matches =
-            |action: &&Action| filter.state == TicketState::Unspecified || action.state == filter.state;
+        let matches = |action: &&Action| filter.matches(action);
         let page = match page {
             Some(request) if request.reverse => paginate_by_offset(request, || {
                 self.action.actions.by_number_from(position(&[])).rev().filter(matches)

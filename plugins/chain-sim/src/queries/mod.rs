@@ -7,10 +7,10 @@ mod audit;
 mod page;
 mod supernode;
 
-pub use action::{ActionFilter, ActionList};
+pub use action::{ActionFilter, ActionList, ActionType};
 pub use audit::{HostReportRecord, ObservationRecord, ReportFilter};
 pub use page::{DEFAULT_PAGE_LIMIT, PageQuery, Paged};
-pub use supernode::Eligibility;
+pub use supernode::{Eligibility, Payout, PoolState};
 
 use std::fmt;
 

@@ -5,7 +5,9 @@ use super::{PageQuery, Paged, QueryCode, QueryError};
 use crate::address;
 use crate::api::chain::SupernodeState;
 use crate::state::State;
+use crate::state::bank::SUPERNODE_MODULE;
 use crate::state::supernodes::{SupernodeMetricsState, SupernodeRecord};
+use serde::Serialize;
 
 /// How many top supernodes are answered where no limit is given.
 const DEFAULT_TOP_LIMIT: i32 = 25;
@@ -19,7 +21,27 @@ pub struct Eligibility {
     pub reason: &'static str,
     /// What it last reported to hold, in bytes.
     pub cascade_kademlia_db_bytes: f64,
+    /// The weight of its next reward. Rewards are never paid here, so nothing was ever smoothed: it is the reported
+    /// bytes of a node that holds enough, and otherwise 0.
+    pub smoothed_weight: f64,
 }
+
+/// The reward pool (chain 9.2). Rewards are collected here and never paid: the protocol page leaves that out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct PoolState {
+    /// What is in it, in ulume.
+    pub balance_ulume: u64,
+    /// Height of the last payment; 0 for none.
+    pub last_distribution_height: i64,
+    /// What was ever paid, in ulume.
+    pub total_distributed_ulume: u64,
+    /// Nodes that would be paid now.
+    pub eligible_sn_count: u64,
+}
+
+/// A payment to a node; there is none here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Payout {}
 
 impl State {
     /// `GetSuperNode`.
@@ -143,7 +165,39 @@ impl State {
                 ..ineligible("cascade bytes below minimum threshold")
             };
         }
-        Eligibility { eligible: true, reason: "eligible", cascade_kademlia_db_bytes: bytes }
+        Eligibility {
+            eligible: true,
+            reason: "eligible",
+            cascade_kademlia_db_bytes: bytes,
+            smoothed_weight: bytes,
+        }
+    }
+
+    /// `PoolState`.
+    #[must_use]
+    pub fn query_pool_state(&self) -> PoolState {
+        let nodes = self.supernode.supernodes.iter();
+        let eligible = nodes.filter(|node| self.query_eligibility(&node.validator_address).eligible);
+        PoolState {
+            balance_ulume: self.bank.module_balance_ulume(SUPERNODE_MODULE),
+            eligible_sn_count: u64::try_from(eligible.count()).unwrap_or(u64::MAX),
+            ..PoolState::default()
+        }
+    }
+
+    /// `PayoutHistory`, which is empty for everybody.
+    ///
+    /// # Errors
+    /// InvalidArgument without an address; a malformed page request.
+    pub fn query_payout_history(
+        &self,
+        validator_address: &str,
+        page: Option<&PageQuery>,
+    ) -> Result<Paged<Payout>, QueryError> {
+        if validator_address.is_empty() {
+            return Err(QueryError::invalid_argument("validator_address is required"));
+        }
+        paginate(page, |_| std::iter::empty())
     }
 }
 
@@ -157,10 +211,7 @@ fn operator_is_valid(validator_address: &str) -> Result<(), QueryError> {
 fn is_wanted(state: SupernodeState, filter: Option<SupernodeState>) -> bool {
     match filter {
         Some(wanted) => state == wanted,
-        None => !matches!(
-            state,
-            SupernodeState::Unspecified | SupernodeState::Postponed | SupernodeState::StorageFull
-        ),
+        None => !matches!(state, SupernodeState::Postponed | SupernodeState::StorageFull),
     }
 }
 

@@ -52,6 +52,10 @@ fn follow_disk_usage(state: &mut State, report: &EpochReport) {
         return;
     }
     let Some(node) = state.supernode.supernodes.by_account(&report.supernode_account) else { return };
+    if node.states.is_empty() {
+        state.emit(transition().with("supernode_found", "false"));
+        return;
+    }
     let latest = node.state();
     if matches!(
         latest,

@@ -35,12 +35,13 @@ impl Arguments {
 
     /// A value of any type with a default.
     pub(super) fn read<T: DeserializeOwned + Default>(&mut self, key: &'static str) -> Result<T, Problem> {
-        self.optional(key).map_or_else(|| Ok(T::default()), |value| decode(&value))
+        self.optional(key)
+            .map_or_else(|| Ok(T::default()), |value| decode(&value).map_err(|problem| problem.or_key(key)))
     }
 
     /// A value of any type that has to be there.
     pub(super) fn read_required<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<T, Problem> {
-        decode(&self.required(key)?)
+        decode(&self.required(key)?).map_err(|problem| problem.or_key(key))
     }
 
     /// The one key of these that is there, if any.

@@ -111,7 +111,7 @@ impl<'de> de::SeqAccess<'de> for Elements<'de> {
 
 struct Entries<'de> {
     rest: std::collections::btree_map::Iter<'de, String, Value>,
-    value: Option<&'de Value>,
+    value: Option<(&'de str, &'de Value)>,
 }
 
 impl<'de> de::MapAccess<'de> for Entries<'de> {
@@ -119,13 +119,15 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
-        self.value = Some(value);
+        self.value = Some((key, value));
         seed.deserialize(KeyText(key)).map(Some).map_err(|problem| problem.or_at(value.line))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Problem> {
-        let Some(value) = self.value.take() else { return Err(Problem::at(0, "a value without a key")) };
-        seed.deserialize(value).map_err(|problem| problem.or_at(value.line))
+        let Some((key, value)) = self.value.take() else {
+            return Err(Problem::at(0, "a value without a key"));
+        };
+        seed.deserialize(value).map_err(|problem| problem.or_at(value.line).or_key(key))
     }
 }
 

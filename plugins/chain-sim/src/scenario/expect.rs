@@ -83,10 +83,23 @@ pub(super) fn check(
     }
     let (expected, why) = assert(assertion, operand, &found)?;
     let found = match &why {
-        Some(why) => format!("{found} ({why})"),
-        None => found.to_string(),
+        Some(why) => format!("{why}; all of it is {}", shortened(found.to_string())),
+        None => shortened(found.to_string()),
     };
     Ok(Verdict { what, expected, found, passed: why.is_none() })
+}
+
+/// The most bytes of a value that are shown; a mismatch is told apart from it.
+const SHOWN_LEN_BYTES_MAX: usize = 600;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > SHOWN_LEN_BYTES_MAX {
+        let end = (0..=SHOWN_LEN_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let left_out = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!("... and {left_out} bytes more"));
+    }
+    text
 }
 
 /// What is expected in words, and why it is not so; `None` if it is.
@@ -228,11 +241,8 @@ fn look(
             }
             Ok(image.pointer(&pointer).cloned().map_or(Found::Absent, Found::Value))
         }
-        "query" => Ok(network.query(argument)?.into()),
-        _ => {
-            let mut called = network.call(argument)?;
-            Ok(called.outcomes.remove(0).into())
-        }
+        "query" => Ok(network.query(argument)?.outcomes.remove(0).into()),
+        _ => Ok(network.call(argument)?.outcomes.remove(0).into()),
     }
 }
 

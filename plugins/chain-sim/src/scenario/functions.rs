@@ -9,11 +9,14 @@ use super::messages::params_over;
 use super::outcome::Outcome;
 use super::problem::{Problem, unknown};
 use super::questions::table;
+use super::reference::named_key;
 use super::value::{Kind, Value};
 use crate::action_module::{commitment, merkle};
-use crate::api::chain::Params;
+use crate::api::chain::{EnforcementMode, Params};
 use crate::genesis::AuditGenesis;
+use crate::protocol::assignment::{self as assignment_rules, AssignmentRule, ProbeCounts};
 use crate::protocol::cascade::id_files::IdFileSeries;
+use crate::protocol::document_signature::wallet_envelope;
 use crate::protocol::epoch;
 use crate::protocol::heal::{heal_hash, heal_participants};
 use crate::protocol::score::decay;
@@ -24,9 +27,11 @@ use crate::state::evidence::EvidenceType;
 use crate::state::facts::is_class_a;
 use crate::state::tickets::ArtifactCounts;
 use crate::{State, assignment, params};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 /// Every function.
-pub(super) const FUNCTIONS: [&str; 27] = [
+pub(super) const FUNCTIONS: [&str; 32] = [
     "decay",
     "scale",
     "classify",
@@ -37,7 +42,11 @@ pub(super) const FUNCTIONS: [&str; 27] = [
     "anchor_seed",
     "set_commitment",
     "build_anchor",
+    "write_anchor",
     "assignment",
+    "assigned_targets",
+    "target_rank",
+    "pair_rank",
     "legacy_challengers",
     "heal_hash",
     "heal_participants",
@@ -50,6 +59,7 @@ pub(super) const FUNCTIONS: [&str; 27] = [
     "merkle_proof",
     "merkle_verify",
     "id_file_keys",
+    "sign_document",
     "share_fees",
     "anchor_artifact_counts",
     "create_evidence",
@@ -130,8 +140,55 @@ pub(super) fn call(
         | "merkle_verify"
         | "id_file_keys" => commitments(state, name, arguments),
         "share_fees" | "anchor_artifact_counts" | "create_evidence" => writing(state, name, arguments),
+        "sign_document" => sign_document(line, arguments),
+        "write_anchor" => {
+            let epoch_id = arguments.read("epoch_id")?;
+            let hash: Vec<u8> = arguments.read("block_hash")?;
+            Ok(match state.write_anchor(epoch_id, &hash) {
+                Ok(()) => Outcome::Answer(Kind::Null.into()),
+                Err(error) => Outcome::of_block_error(&error),
+            })
+        }
+        "assigned_targets" => assigned_targets(state, arguments),
+        "target_rank" | "pair_rank" => {
+            let seed: Vec<u8> = arguments.read_required("seed")?;
+            let account: String = arguments.read_required("account")?;
+            match name {
+                "target_rank" => digest(&assignment_rules::target_rank(&account, &seed)),
+                _ => {
+                    let target: String = arguments.read_required("target")?;
+                    digest(&assignment_rules::pair_rank(&account, &target, &seed))
+                }
+            }
+        }
         "genesis" => genesis(state, arguments),
         _ => Err(unknown(line, "function", name, &FUNCTIONS)),
+    }
+}
+
+/// The assignment of chain 3 for any lists and any seed, with the present parameters.
+fn assigned_targets(state: &State, arguments: &mut Arguments) -> Result<Outcome, Problem> {
+    let reporter: String = arguments.read_required("reporter")?;
+    let (eligible, targets) =
+        (arguments.read::<Vec<String>>("eligible")?, arguments.read::<Vec<String>>("targets")?);
+    let seed: Vec<u8> = arguments.read_required("seed")?;
+    let params = state.params();
+    let rule = if params.storage_truth_enforcement_mode == EnforcementMode::Unspecified {
+        AssignmentRule::RegularWalk(ProbeCounts {
+            quorum: params.peer_quorum_reports,
+            min: params.min_probe_targets_per_epoch,
+            max: params.max_probe_targets_per_epoch,
+        })
+    } else {
+        AssignmentRule::StorageTruth { divisor: params.storage_truth_challenge_target_divisor }
+    };
+    let [eligible, targets] = [&eligible, &targets].map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
+    match assignment_rules::assigned_targets(&reporter, &eligible, &targets, &seed, rule) {
+        Ok(duty) => Ok(Outcome::Answer(table(vec![
+            ("prober", Kind::Bool(duty.is_prober).into()),
+            ("targets", Value::of(&duty.targets)?),
+        ]))),
+        Err(error) => Ok(Outcome::of_words(error)),
     }
 }
 
@@ -179,10 +236,11 @@ fn anchors(state: &State, name: &str, arguments: &mut Arguments) -> Result<Outco
                 Ok(anchor) => anchor,
                 Err(error) => return Ok(Outcome::of_words(error)),
             };
-            let params = state.params_of_epoch(epoch_id);
             if name == "legacy_challengers" {
-                return Outcome::of(&assignment::legacy_challengers(anchor, &params));
+                // Evidence reads the current parameters (chain 1.3).
+                return Outcome::of(&assignment::legacy_challengers(anchor, &state.params()));
             }
+            let params = state.params_of_epoch(epoch_id);
             let mut found = Vec::new();
             for account in &anchor.target_supernode_accounts {
                 let duty = match state.duty_of(account, anchor, &params) {
@@ -265,6 +323,26 @@ fn commitments(state: &State, name: &str, arguments: &mut Arguments) -> Result<O
             }
         }
     }
+}
+
+/// The text of a document and a signature by a named key over it, as `signatures` holds them (chain Appendix C).
+fn sign_document(line: usize, arguments: &mut Arguments) -> Result<Outcome, Problem> {
+    let key = named_key(&arguments.read_required::<String>("key")?);
+    let document: String = arguments.read_required("document")?;
+    let what: String = arguments.read::<Option<String>>("what")?.unwrap_or_else(|| "text".to_owned());
+    let is_enveloped: bool = arguments.read("envelope")?;
+    let text = STANDARD.encode(&document);
+    let data = match what.as_str() {
+        "text" => &text,
+        "document" => &document,
+        other => return Err(unknown(line, "thing to sign", other, &["text", "document"])),
+    };
+    let signature = if is_enveloped {
+        key.sign(wallet_envelope(data.as_bytes(), &key.public_key().account()).as_bytes())
+    } else {
+        key.sign(data.as_bytes())
+    };
+    Ok(Outcome::Answer(format!("{text}.{}", STANDARD.encode(signature)).into()))
 }
 
 fn writing(state: &mut State, name: &str, arguments: &mut Arguments) -> Result<Outcome, Problem> {

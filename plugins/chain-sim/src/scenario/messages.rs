@@ -12,12 +12,22 @@ use super::value::{Kind, Table, Value};
 use crate::State;
 use crate::api::chain::Params;
 use crate::message::Message;
+use crate::transaction::Transaction;
 
-/// A message and who sends it.
+/// A transaction as a file sends it.
 #[derive(Debug)]
-pub(super) struct Transaction {
-    pub(super) creator: String,
-    pub(super) message: Message,
+pub(super) struct Sent {
+    pub(super) transaction: Transaction,
+    /// The sequence that it claims to be signed with.
+    pub(super) sequence: Option<u64>,
+}
+
+impl Sent {
+    /// What faults in calls know it by: the kind of its first message.
+    pub(super) fn call(&self) -> String {
+        let kind = self.transaction.messages.first().map_or("nothing", |(_, message)| message.kind());
+        format!("submit.{kind}")
+    }
 }
 
 const KINDS: [&str; 17] = [
@@ -40,23 +50,41 @@ const KINDS: [&str; 17] = [
     "bank_send",
 ];
 
-/// Reads `{ as = "account", raw = false, KIND = { ... } }`.
-pub(super) fn transaction(state: &State, value: Value) -> Result<Transaction, Problem> {
+/// Reads `{ as = "account", KIND = { ... } }`, or `{ as = "account", messages = [{ KIND = { ... } }, ...] }`.
+pub(super) fn sent(state: &State, value: Value) -> Result<Sent, Problem> {
     let mut arguments = Arguments::of(value)?;
+    let signer: String = arguments.read_required("as")?;
+    let sequence: Option<u64> = arguments.read("sequence")?;
+    let Some(rows) = arguments.optional("messages") else {
+        let message = one_message(state, &signer, &mut arguments)?;
+        arguments.finish()?;
+        return Ok(Sent { transaction: Transaction::single(&signer, message), sequence });
+    };
+    arguments.finish()?;
+    let mut messages = Vec::new();
+    for row in rows.into_list()? {
+        let mut arguments = Arguments::of(row)?;
+        let creator: String = arguments.read::<Option<String>>("as")?.unwrap_or_else(|| signer.clone());
+        let message = one_message(state, &creator, &mut arguments)?;
+        arguments.finish()?;
+        messages.push((creator, message));
+    }
+    Ok(Sent { transaction: Transaction { signer, messages }, sequence })
+}
+
+/// The one message of a table, with its defaults filled in.
+fn one_message(state: &State, creator: &str, arguments: &mut Arguments) -> Result<Message, Problem> {
     let line = arguments.line();
-    let creator: String = arguments.read_required("as")?;
     let is_raw: bool = arguments.read("raw")?;
     let Some((kind, mut body)) = arguments.one_of(&KINDS, "message")? else {
         let message = format!("this message has no kind; add one of {} = {{ ... }}", KINDS.join(", "));
         return Err(Problem::at(line, message));
     };
-    arguments.finish()?;
     if !is_raw {
-        fill_in(state, kind, &creator, &mut body)?;
+        fill_in(state, kind, creator, &mut body)?;
     }
     name_numbers(kind, &mut body)?;
-    let message = message(kind, &body)?;
-    Ok(Transaction { creator, message })
+    message(kind, &body)
 }
 
 fn message(kind: &str, body: &Value) -> Result<Message, Problem> {

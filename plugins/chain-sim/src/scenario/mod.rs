@@ -18,6 +18,7 @@
 //! ```
 
 mod arguments;
+mod base;
 mod decode;
 mod expect;
 mod functions;

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::value::Value;
+use crate::BlockError;
 use crate::api::chain::ChainError;
 use crate::refusal::Refusal;
 
@@ -28,6 +29,11 @@ impl Outcome {
     /// The refusal of a pure function, which has words only.
     pub(super) fn of_words(text: impl ToString) -> Self {
         Self::Refused { code: "undefined/1".to_owned(), text: text.to_string() }
+    }
+
+    /// The chain halted.
+    pub(super) fn of_block_error(error: &BlockError) -> Self {
+        Self::Refused { code: "block".to_owned(), text: error.to_string() }
     }
 
     /// What a client was told. A refusal by the chain keeps its code.

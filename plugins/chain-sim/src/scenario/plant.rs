@@ -30,9 +30,9 @@ struct Node {
     height: i64,
     #[serde(default)]
     reason: String,
-    /// The whole history, oldest first.
+    /// The whole history, oldest first; may be empty.
     #[serde(default)]
-    states: Vec<StateRecord>,
+    states: Option<Vec<StateRecord>>,
     #[serde(default)]
     addresses: Vec<AddressRecord>,
     #[serde(default)]
@@ -43,15 +43,15 @@ struct Node {
 
 impl Node {
     fn into_record(self, line: usize) -> Result<SupernodeRecord, Problem> {
-        let states = match (self.state, self.states.is_empty()) {
-            (Some(_), false) => {
+        let states = match (self.state, self.states) {
+            (Some(_), Some(_)) => {
                 return Err(Problem::at(
                     line,
                     "`state` and `states` exclude each other; write the history alone",
                 ));
             }
-            (None, false) => self.states,
-            (state, true) => {
+            (None, Some(states)) => states,
+            (state, None) => {
                 let state = state.unwrap_or(SupernodeState::Active);
                 vec![StateRecord { state, height: self.height, reason: self.reason }]
             }

@@ -7,12 +7,12 @@ use super::outcome::Outcome;
 use super::problem::{Problem, unknown};
 use super::value::{Kind, Table, Value};
 use crate::State;
-use crate::api::chain::{EpochInfo, HealOp, HealOpStatus};
+use crate::api::chain::{EpochInfo, HealOp, HealOpStatus, TicketState};
 use crate::queries::{ActionFilter, ActionList, PageQuery, Paged, QueryError, ReportFilter};
 use serde::Serialize;
 
 /// Every query.
-pub(super) const QUERIES: [&str; 32] = [
+pub(super) const QUERIES: [&str; 42] = [
     "Params",
     "CurrentEpoch",
     "EpochAnchor",
@@ -37,14 +37,24 @@ pub(super) const QUERIES: [&str; 32] = [
     "ListSuperNodes",
     "GetTopSuperNodesForBlock",
     "GetMetrics",
+    "PoolState",
     "SNEligibility",
+    "PayoutHistory",
     "ActionParams",
     "GetAction",
     "GetActionFee",
     "ListActionsBySuperNode",
     "ListActionsByCreator",
     "ListActions",
+    "ListExpiredActions",
+    "ListActionsByBlockHeight",
+    "NodeInfo",
+    "LatestBlock",
+    "BlockByHeight",
+    "Account",
     "Balance",
+    "GetTx",
+    "Simulate",
 ];
 
 /// Asks a query: `{ name = "HealOp", heal_op_id = 2, pagination = { ... } }`.
@@ -134,7 +144,12 @@ fn ask_other_modules(
                 ("eligible", Kind::Bool(found.eligible).into()),
                 ("reason", found.reason.into()),
                 ("cascade_kademlia_db_bytes", Kind::Float(found.cascade_kademlia_db_bytes).into()),
+                ("smoothed_weight", Kind::Float(found.smoothed_weight).into()),
             ])))
+        }
+        "PoolState" => Outcome::of(&state.query_pool_state()),
+        "PayoutHistory" => {
+            list(state.query_payout_history(&arguments.read::<String>("validator_address")?, page))
         }
         "ActionParams" => Outcome::of(&state.action.params),
         "GetAction" => answer(state.query_action(&arguments.read::<String>("action_id")?)),
@@ -148,13 +163,23 @@ fn ask_other_modules(
             list(state.query_action_list(ActionList::OfCreator(&creator), page))
         }
         "ListActions" => {
-            let filter = ActionFilter { state: arguments.read("action_state")? };
+            let filter = ActionFilter {
+                action_type: arguments.read("action_type")?,
+                state: arguments.read("action_state")?,
+                block_height: None,
+            };
             list(state.query_actions(filter, page))
         }
-        _ => {
-            let balance = state.bank.balance_ulume(&arguments.read::<String>("address")?);
-            Ok(Outcome::Answer(Value::integer(balance)))
+        "ListExpiredActions" => {
+            let filter = ActionFilter { state: TicketState::Expired, ..ActionFilter::default() };
+            list(state.query_actions(filter, page))
         }
+        "ListActionsByBlockHeight" => {
+            let height = arguments.read_required("block_height")?;
+            let filter = ActionFilter { block_height: Some(height), ..ActionFilter::default() };
+            list(state.query_actions(filter, page))
+        }
+        _ => super::base::ask(state, name, arguments),
     }
 }
 
@@ -206,7 +231,7 @@ pub(super) fn table(entries: Vec<(&str, Value)>) -> Value {
     Kind::Table(table).into()
 }
 
-fn refused(error: &QueryError) -> Outcome {
+pub(super) fn refused(error: &QueryError) -> Outcome {
     Outcome::Refused { code: format!("{:?}", error.code), text: error.message.clone() }
 }
 

@@ -6,12 +6,24 @@
 use super::problem::{Problem, unknown};
 use super::value::{Kind, Table, Value};
 use crate::address;
+use crate::protocol::account::{KeyType, SecretKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// The kinds of references, for error messages and the reference page.
-const KINDS: [&str; 9] =
-    ["account", "operator", "module", "hex", "ascii", "base64", "integer", "blake3", "nil"];
+const KINDS: [&str; 11] = [
+    "account",
+    "operator",
+    "signer",
+    "public_key",
+    "module",
+    "hex",
+    "ascii",
+    "base64",
+    "integer",
+    "blake3",
+    "nil",
+];
 
 /// Replaces every reference in a value.
 pub(super) fn resolve(value: &mut Value, captured: &Table) -> Result<(), Problem> {
@@ -77,6 +89,8 @@ fn referenced(name: &str, captured: &Table) -> Result<Kind, Problem> {
     Ok(match kind {
         "account" => Kind::Text(address::labelled_account(argument)),
         "operator" => Kind::Text(operator_of(argument)),
+        "signer" => Kind::Text(named_key(argument).public_key().account()),
+        "public_key" => Kind::Text(hex::encode(named_key(argument).public_key().to_bytes())),
         "module" => Kind::Text(address::module_account(argument)),
         "hex" => Value::bytes(&hex::decode(argument).map_err(|_| wrong("hex"))?).kind,
         "ascii" => Value::bytes(argument.as_bytes()).kind,
@@ -90,6 +104,13 @@ fn referenced(name: &str, captured: &Table) -> Result<Kind, Problem> {
             return Err(unknown(0, "reference", name, &known));
         }
     })
+}
+
+/// A secp256k1 key that is drawn from a name; nothing about it is secret.
+#[expect(clippy::expect_used, reason = "one hash in 2^127 is no secret key")]
+pub(super) fn named_key(name: &str) -> SecretKey {
+    let hash = blake3::derive_key("lampkeeper scenario key", name.as_bytes());
+    SecretKey::from_bytes(KeyType::Secp256k1, &hash).expect("a hash is a key")
 }
 
 /// The operator of an account; of any other text, the one that is drawn from it.

@@ -3,7 +3,7 @@
 use super::arguments::Arguments;
 use super::decode::decode;
 use super::expect::{self, Refused};
-use super::messages::transaction;
+use super::messages::sent;
 use super::network::{Done, Network, event_value};
 use super::outcome::Outcome;
 use super::plant;
@@ -14,9 +14,6 @@ use super::{Check, ScenarioReport};
 use crate::injection::InjectionPlan;
 use crate::{ChainConfig, State};
 use std::collections::BTreeMap;
-
-/// The most blocks that one step makes.
-const BLOCKS_OF_STEP_MAX: u64 = 1_000_000;
 
 /// What a step can do.
 const ACTIONS: [&str; 16] = [
@@ -148,8 +145,8 @@ impl Runner {
         let line = argument.line;
         match action {
             "submit" => {
-                let transaction = transaction(self.network.state(), argument)?;
-                Ok(self.network.deliver(&transaction))
+                let sent = sent(self.network.state(), argument)?;
+                self.network.deliver(&sent, line)
             }
             "block" => self.block(argument),
             "advance" => self.advance(argument.as_integer()?, line),
@@ -179,7 +176,7 @@ impl Runner {
                 self.network.inject(decode::<InjectionPlan>(&argument)?);
                 Ok(Done::default())
             }
-            "query" => Ok(Done::with(self.network.query(argument)?)),
+            "query" => self.network.query(argument),
             "call" => self.network.call(argument),
             "save" => {
                 let text =
@@ -203,17 +200,12 @@ impl Runner {
         // Defaults are those of the block that will execute the messages.
         let mut ahead = self.network.state().clone();
         ahead.height += 1;
-        let transactions =
-            rows.into_iter().map(|row| transaction(&ahead, row)).collect::<Result<Vec<_>, _>>()?;
-        Ok(self.network.block(transactions, time_ms))
+        let all = rows.into_iter().map(|row| sent(&ahead, row)).collect::<Result<Vec<_>, _>>()?;
+        self.network.block(all, time_ms, line)
     }
 
     fn advance(&mut self, blocks: u64, line: usize) -> Result<Done, Problem> {
-        if blocks > BLOCKS_OF_STEP_MAX {
-            let message = format!("{blocks} blocks are more than the {BLOCKS_OF_STEP_MAX} of one step");
-            return Err(Problem::at(line, message));
-        }
-        Ok(self.network.advance(blocks))
+        self.network.advance(blocks, line)
     }
 
     fn advance_to(&mut self, height: i64, line: usize) -> Result<Done, Problem> {

@@ -222,9 +222,31 @@ impl Value {
 }
 
 impl fmt::Display for Value {
-    /// As JSON.
+    /// As JSON; lists that can only be hashes or keys as hex, which is how a pattern may write them.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.to_json())
+        write!(formatter, "{}", self.with_hex().to_json())
+    }
+}
+
+/// A list of numbers from this length on, all of which are bytes, is shown as hex.
+const HEX_LEN_MIN: usize = 8;
+
+impl Value {
+    fn with_hex(&self) -> Self {
+        let kind = match &self.kind {
+            Kind::List(list) => {
+                let bytes: Option<Vec<u8>> = list.iter().map(|element| element.as_integer().ok()).collect();
+                match bytes {
+                    Some(bytes) if bytes.len() >= HEX_LEN_MIN => Kind::Text(hex::encode(bytes)),
+                    _ => Kind::List(list.iter().map(Self::with_hex).collect()),
+                }
+            }
+            Kind::Table(table) => {
+                Kind::Table(table.iter().map(|(key, value)| (key.clone(), value.with_hex())).collect())
+            }
+            kind => kind.clone(),
+        };
+        Self { line: self.line, kind }
     }
 }
 

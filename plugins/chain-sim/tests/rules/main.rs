@@ -6,6 +6,8 @@ mod determinism;
 mod enforcement;
 mod genesis;
 mod heals;
+mod injections;
+mod live;
 mod rechecks;
 mod reports;
 mod scoring;
