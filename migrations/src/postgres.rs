@@ -8,7 +8,7 @@ use pq_sys as _;
 #[path = "backend/mod.rs"]
 mod backend;
 
-pub use backend::{DieselJournal, NewerStep, Session, THIS_VERSION, newer_step, upgrade};
+pub use backend::{DieselJournal, NewerStep, Session, THIS_VERSION, is_current, newer_step, upgrade};
 
 /// The connection that all statements use. Its `search_path` says in which schema the tables are.
 pub type Connection = diesel::PgConnection;

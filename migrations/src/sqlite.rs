@@ -7,7 +7,7 @@ use libsqlite3_sys as _;
 #[path = "backend/mod.rs"]
 mod backend;
 
-pub use backend::{DieselJournal, NewerStep, Session, THIS_VERSION, newer_step, upgrade};
+pub use backend::{DieselJournal, NewerStep, Session, THIS_VERSION, is_current, newer_step, upgrade};
 
 /// The connection that all statements use.
 pub type Connection = diesel::SqliteConnection;

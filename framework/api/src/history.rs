@@ -149,7 +149,7 @@ impl Default for HistoryFilter {
 /// What is known of a piece of evidence without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvidenceSummary {
-    /// Names it: hex of the BLAKE3 of its record.
+    /// Names it: the digest of its record, 64 hex digits.
     pub evidence_id: String,
     /// The epoch of the challenge.
     pub epoch_id: EpochId,
@@ -168,7 +168,7 @@ pub struct EvidenceSummary {
 /// Evidence against a target, in the form that can be handed to others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptEvidence {
-    /// Names it: hex of the BLAKE3 of its record.
+    /// Names it: the digest of its record, 64 hex digits.
     pub evidence_id: String,
     /// The epoch of the challenge.
     pub epoch_id: EpochId,

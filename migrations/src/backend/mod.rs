@@ -11,4 +11,4 @@ mod queries;
 mod upgrade;
 
 pub use journal::{DieselJournal, Session};
-pub use upgrade::{NewerStep, THIS_VERSION, newer_step, upgrade};
+pub use upgrade::{NewerStep, THIS_VERSION, is_current, newer_step, upgrade};

@@ -52,6 +52,18 @@ pub fn newer_step(connection: &mut Connection) -> Result<Option<NewerStep>, AnyE
     Ok(Some(NewerStep { step: unknown.version, written_by: written_by.first(connection).optional()? }))
 }
 
+/// Whether all steps have been taken. Only reads.
+///
+/// # Errors
+/// If the tables that say so can't be read.
+pub fn is_current(connection: &mut Connection) -> Result<bool, AnyError> {
+    let tables = diesel::sql_query("SELECT version FROM __diesel_schema_migrations ORDER BY version")
+        .load::<AppliedMigration>(connection);
+    let applied: BTreeSet<String> = tables?.into_iter().map(|migration| migration.version).collect();
+    let known: Vec<Box<dyn Migration<Backend>>> = MIGRATIONS.migrations()?;
+    Ok(known.iter().all(|migration| applied.contains(&migration.name().version().to_string())))
+}
+
 /// Takes all missing steps, all or none, so that a crash leaves the old version's tables.
 ///
 /// # Errors

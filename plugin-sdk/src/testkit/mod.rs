@@ -6,6 +6,7 @@
 
 pub mod conformance;
 mod context;
+pub mod evidence;
 mod memory;
 mod mock_chain;
 mod signer;

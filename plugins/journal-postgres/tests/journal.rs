@@ -18,7 +18,7 @@ use lampkeeper_plugin_sdk::api::journal::{
     HealClaim, HealJournal, HealVerification, Journal, JournalError, ProofJournal, RecheckFailures,
     RecheckJournal, Recorded, SubmissionStatus,
 };
-use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket, ResultClass};
+use lampkeeper_plugin_sdk::testkit::conformance::{sample_claim as claim, sample_proof_row as proof_row};
 use lampkeeper_plugin_sdk::testkit::{RecordingTelemetry, VirtualScheduler, conformance, context};
 use server::{Server, USER_WITH_PASSWORD};
 use std::cell::Cell;
@@ -88,35 +88,6 @@ fn everything(server: &Server) -> String {
          ORDER BY table_schema, table_name, ordinal_position) AS text FROM information_schema.columns \
          WHERE table_schema NOT IN ('pg_catalog', 'information_schema')",
     )
-}
-
-fn claim(heal_op_id: u64) -> HealClaim {
-    HealClaim {
-        heal_op_id,
-        ticket_id: "7".to_owned(),
-        manifest_hash: "aGFzaA==".to_owned(),
-        status: SubmissionStatus::Pending,
-        recorded_at_s: 1_750_000_000,
-    }
-}
-
-fn proof_row(ordinal: u32) -> StorageProofResult {
-    StorageProofResult {
-        target_supernode_account: "lumera1bob".to_owned(),
-        challenger_supernode_account: "lumera1alice".to_owned(),
-        ticket_id: "7".to_owned(),
-        bucket_type: Bucket::Recent,
-        artifact_class: ArtifactClass::Symbol,
-        artifact_ordinal: ordinal,
-        artifact_key: "key".to_owned(),
-        result_class: ResultClass::HashMismatch,
-        transcript_hash: "aa".to_owned(),
-        details: "it said: 'no' \u{1F56F}".to_owned(),
-        artifact_count: u32::MAX,
-        derivation_input_hash: "bb".to_owned(),
-        challenger_signature: "cc".to_owned(),
-        observer_attestation_signatures: vec!["one".to_owned(), "\"two\"".to_owned()],
-    }
 }
 
 #[test]
@@ -319,16 +290,7 @@ fn an_older_journal_is_upgraded() {
     node.scheduler.block_on(async {
         for _ in 0..2 {
             let journal = node.open().await.unwrap();
-            assert_eq!(journal.claims().await.unwrap(), [claim(3)]);
-            let vote = journal.verification(4, "lumera1alice").await.unwrap().unwrap();
-            assert_eq!((vote.verified, vote.status), (true, SubmissionStatus::Submitted));
-            let recheck = journal.recheck(5, "7").await.unwrap().unwrap();
-            assert_eq!(recheck.result_class, ResultClass::RecheckConfirmedFail);
-            let failures = journal.recheck_failures(6, "7", 1_750_000_599).await.unwrap();
-            assert_eq!(failures.map(|failures| failures.attempts), Some(2));
-            assert_eq!(journal.epoch_marker("dispatched").await.unwrap(), Some(8));
-            // The table of the second step.
-            journal.append_proof_rows(9, &[proof_row(1)]).await.unwrap();
+            conformance::journal_of_first_version(&journal).await.assert_passed();
         }
     });
     // An upgrade ends where a new journal begins.

@@ -10,7 +10,9 @@ use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use lampkeeper_migrations::sqlite::{Connection, NewerStep, Session, THIS_VERSION, newer_step, upgrade};
+use lampkeeper_migrations::sqlite::{
+    Connection, NewerStep, Session, THIS_VERSION, is_current, newer_step, upgrade,
+};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -50,6 +52,23 @@ impl Session for SqliteSession {
     }
 }
 
+/// A file that is only read, maybe while a node writes to it.
+pub(crate) struct ReadOnlySession {
+    connection: Connection,
+}
+
+impl Session for ReadOnlySession {
+    fn connection(&mut self) -> Result<&mut Connection, String> {
+        Ok(&mut self.connection)
+    }
+
+    fn after_failure(&mut self) {}
+
+    fn close(self: Box<Self>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Why a journal can't be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -69,6 +88,15 @@ pub enum OpenJournalError {
     /// The file is a database of something else.
     #[error("{} is not a journal, but a database of something else: choose another file", path.display())]
     NotAJournal {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An older version has been there, and it may not be upgraded now.
+    #[error(
+        "the journal {} was written by an older version: start the node once, which upgrades it, and ask again",
+        path.display()
+    )]
+    Older {
         /// The file.
         path: PathBuf,
     },
@@ -124,6 +152,25 @@ pub(crate) fn open(path: &Path) -> Result<SqliteSession, OpenJournalError> {
     }
     upgrade(&mut connection).map_err(|error| failed("upgrading it")(&error))?;
     Ok(SqliteSession { connection })
+}
+
+/// Opens a journal for reading alone. The file is neither made nor changed, and may be in use by a node.
+pub(crate) fn open_read_only(path: &Path) -> Result<ReadOnlySession, OpenJournalError> {
+    let failed = |attempted: &'static str, error: &dyn std::fmt::Display| OpenJournalError::Io {
+        path: path.to_owned(),
+        attempted: attempted.to_owned(),
+        reason: error.to_string(),
+    };
+    inspect(path)?;
+    let mut connection = connect(path, "ro").map_err(|error| failed("connecting to it", &error))?;
+    connection
+        .batch_execute("PRAGMA busy_timeout = 10000; PRAGMA query_only = ON")
+        .map_err(|error| failed("setting it up", &error))?;
+    match is_current(&mut connection) {
+        Ok(true) => Ok(ReadOnlySession { connection }),
+        Ok(false) => Err(OpenJournalError::Older { path: path.to_owned() }),
+        Err(error) => Err(failed("looking at its tables", &error)),
+    }
 }
 
 /// The length of the file, which is made if it is not there.

@@ -50,6 +50,24 @@ pub async fn open(scheduler: Arc<dyn Scheduler>, path: &Path) -> Result<SqliteJo
     Ok(SqliteJournal::new(scheduler, session))
 }
 
+/// Opens the journal in the file `path` for reading alone. Nothing is made, changed or upgraded; a node may be using it, and
+/// whatever would write fails.
+///
+/// # Errors
+/// If there is no such file, or it is damaged, of something else, or of another version.
+pub async fn open_read_only(
+    scheduler: Arc<dyn Scheduler>,
+    path: &Path,
+) -> Result<SqliteJournal, OpenJournalError> {
+    let own_path = path.to_owned();
+    let opened = blocking(&*scheduler, "journal-open", move || database::open_read_only(&own_path)).await;
+    let session = opened.unwrap_or_else(|failure| {
+        let attempted = "opening it".to_owned();
+        Err(OpenJournalError::Io { path: path.to_owned(), attempted, reason: failure.to_string() })
+    })?;
+    Ok(SqliteJournal::new(scheduler, session))
+}
+
 async fn construct(context: PluginContext, config: Config) -> Result<Provided, PluginError> {
     let path = context.node.data_dir.join(&config.file);
     let journal = open(context.scheduler()?, &path).await.map_err(|error| PluginError::CannotStart {

@@ -6,12 +6,11 @@ use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use diesel::sqlite::SqliteConnection;
 use lampkeeper_journal_sqlite::{OpenJournalError, SqliteJournal};
-use lampkeeper_plugin_sdk::api::chain::StorageProofResult;
+use lampkeeper_plugin_sdk::api::history::{HistoryFilter, HistoryJournal};
 use lampkeeper_plugin_sdk::api::journal::{
-    HealClaim, HealJournal, Journal, JournalError, ProofJournal, RecheckFailures, RecheckJournal, Recorded,
-    SubmissionStatus,
+    HealJournal, Journal, JournalError, ProofJournal, RecheckFailures, RecheckJournal, Recorded,
 };
-use lampkeeper_plugin_sdk::protocol::words::{ArtifactClass, Bucket, ResultClass};
+use lampkeeper_plugin_sdk::testkit::conformance::{sample_claim as claim, sample_proof_row as proof_row};
 use lampkeeper_plugin_sdk::testkit::{VirtualScheduler, conformance, context};
 use std::cell::Cell;
 use std::fs;
@@ -27,35 +26,6 @@ async fn open(scheduler: &VirtualScheduler, path: &Path) -> Result<SqliteJournal
 fn execute(path: &Path, statements: &str) {
     let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
     connection.batch_execute(statements).unwrap();
-}
-
-fn claim(heal_op_id: u64) -> HealClaim {
-    HealClaim {
-        heal_op_id,
-        ticket_id: "7".to_owned(),
-        manifest_hash: "aGFzaA==".to_owned(),
-        status: SubmissionStatus::Pending,
-        recorded_at_s: 1_750_000_000,
-    }
-}
-
-fn proof_row(ordinal: u32) -> StorageProofResult {
-    StorageProofResult {
-        target_supernode_account: "lumera1bob".to_owned(),
-        challenger_supernode_account: "lumera1alice".to_owned(),
-        ticket_id: "7".to_owned(),
-        bucket_type: Bucket::Recent,
-        artifact_class: ArtifactClass::Symbol,
-        artifact_ordinal: ordinal,
-        artifact_key: "key".to_owned(),
-        result_class: ResultClass::HashMismatch,
-        transcript_hash: "aa".to_owned(),
-        details: "it said: 'no' \u{1F56F}".to_owned(),
-        artifact_count: u32::MAX,
-        derivation_input_hash: "bb".to_owned(),
-        challenger_signature: "cc".to_owned(),
-        observer_attestation_signatures: vec!["one".to_owned(), "\"two\"".to_owned()],
-    }
 }
 
 #[test]
@@ -146,18 +116,50 @@ fn an_older_journal_is_upgraded() {
     scheduler.block_on(async {
         for _ in 0..2 {
             let journal = open(&scheduler, &path).await.unwrap();
-            assert_eq!(journal.claims().await.unwrap(), [claim(3)]);
-            let vote = journal.verification(4, "lumera1alice").await.unwrap().unwrap();
-            assert_eq!((vote.verified, vote.status), (true, SubmissionStatus::Submitted));
-            let recheck = journal.recheck(5, "7").await.unwrap().unwrap();
-            assert_eq!(recheck.result_class, ResultClass::RecheckConfirmedFail);
-            let failures = journal.recheck_failures(6, "7", 1_750_000_599).await.unwrap();
-            assert_eq!(failures.map(|failures| failures.attempts), Some(2));
-            assert_eq!(journal.epoch_marker("dispatched").await.unwrap(), Some(8));
-            // The table of the second step.
-            journal.append_proof_rows(9, &[proof_row(1)]).await.unwrap();
+            conformance::journal_of_first_version(&journal).await.assert_passed();
         }
     });
+}
+
+/// A second process looks at a journal while the node has it open, and after it was closed or killed.
+#[test]
+fn a_reader_sees_everything_and_changes_nothing() {
+    let (scheduler, dir) = (VirtualScheduler::new(1), tempfile::tempdir().unwrap());
+    let path = dir.path().join("journal.db");
+    let read_only = || lampkeeper_journal_sqlite::open_read_only(scheduler.handle(), &path);
+    scheduler.block_on(async {
+        let error = read_only().await.map(drop).unwrap_err();
+        assert!(matches!(error, OpenJournalError::Io { .. }) && !path.exists(), "{error}");
+
+        let journal = open(&scheduler, &path).await.unwrap();
+        journal.insert_claim(&claim(1)).await.unwrap();
+        let reader = read_only().await.unwrap();
+        assert_eq!(reader.claims().await.unwrap(), [claim(1)]);
+        journal.insert_claim(&claim(2)).await.unwrap();
+        assert_eq!(reader.claims().await.unwrap(), [claim(1), claim(2)]);
+        assert_eq!(reader.challenges(&HistoryFilter::default()).await.unwrap(), []);
+        assert!(matches!(reader.insert_claim(&claim(3)).await, Err(JournalError::Io { .. })));
+        reader.close().await.unwrap();
+        journal.close().await.unwrap();
+
+        let before = fs::read(&path).unwrap();
+        let reader = read_only().await.unwrap();
+        assert_eq!(reader.claims().await.unwrap(), [claim(1), claim(2)]);
+        reader.close().await.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), before);
+    });
+}
+
+#[test]
+fn a_reader_does_not_upgrade() {
+    let (scheduler, dir) = (VirtualScheduler::new(1), tempfile::tempdir().unwrap());
+    let path = dir.path().join("journal.db");
+    execute(&path, include_str!("golden/20261122000001.sql"));
+    let before = fs::read(&path).unwrap();
+    let outcome = scheduler.block_on(lampkeeper_journal_sqlite::open_read_only(scheduler.handle(), &path));
+    let error = outcome.map(drop).unwrap_err();
+    assert_eq!(error, OpenJournalError::Older { path: path.clone() });
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 /// Makes a file what it may not be.

@@ -1,8 +1,10 @@
 //! What every [`Journal`] has to do.
 
+use super::history::{challenge, evidence, history};
 use super::{CheckResult, Report, equal, holds, refused};
 use crate::protocol::words::{ArtifactClass, Bucket, ResultClass};
 use lampkeeper_api::chain::StorageProofResult;
+use lampkeeper_api::history::{ChallengeEnd, HistoryFilter};
 use lampkeeper_api::journal::{
     HealClaim, HealVerification, Journal, JournalError, PROOF_ROWS_PER_EPOCH_MAX, RecheckFailures,
     RecheckSubmission, Recorded, SubmissionStatus,
@@ -43,6 +45,7 @@ pub async fn journal(make: impl AsyncFn() -> Arc<dyn Journal>) -> Report {
     report.check("too many proof rows are refused as a whole", proof_rows_maximum(&*journal)).await;
     let journal = make().await;
     report.check("an epoch marker is never lowered", markers(&*journal)).await;
+    history(&mut report, &make).await;
     report
 }
 
@@ -57,9 +60,11 @@ pub async fn journal_survives_reopening(open: impl AsyncFn() -> Arc<dyn Journal>
         journal.insert_verification(&vote(2, "lumera1a")).await?;
         journal.insert_recheck(&recheck(3, "9")).await?;
         journal.record_recheck_failure(&failure("9", "busy", 900)).await?;
-        journal.append_proof_rows(4, &[row(1), row(2)]).await?;
+        journal.append_proof_rows(4, &[proof_row(1), proof_row(2)]).await?;
         let rows = journal.proof_rows(4).await?;
         journal.raise_epoch_marker("last", 5, 1).await?;
+        let remembered = challenge(6, "lumera1bob", ChallengeEnd::NotEligible);
+        journal.record_challenges(std::slice::from_ref(&remembered), &[evidence("e6", 6, 100)]).await?;
         drop(journal);
         let journal = open().await;
         let submitted = HealClaim { status: SubmissionStatus::Submitted, recorded_at_s: 50, ..claim(1) };
@@ -69,10 +74,13 @@ pub async fn journal_survives_reopening(open: impl AsyncFn() -> Arc<dyn Journal>
         equal("attempts", journal.record_recheck_failure(&failure("9", "busy", 900)).await?, 2)?;
         equal("proof rows", journal.proof_rows(4).await?, rows.clone())?;
         equal("marker", journal.epoch_marker("last").await?, Some(5))?;
+        let challenges = journal.challenges(&HistoryFilter::default()).await?;
+        equal("challenges", challenges.into_iter().map(|one| one.entry).collect(), vec![remembered])?;
+        equal("evidence", journal.evidence("e6").await?, Some(evidence("e6", 6, 100)))?;
         journal.delete_proof_rows(4).await?;
         drop(journal);
         let journal = open().await;
-        journal.append_proof_rows(4, &[row(3)]).await?;
+        journal.append_proof_rows(4, &[proof_row(3)]).await?;
         let later = journal.proof_rows(4).await?;
         holds("sequences go on", later.iter().all(|new| rows.iter().all(|old| new.sequence > old.sequence)))
     };
@@ -80,7 +88,43 @@ pub async fn journal_survives_reopening(open: impl AsyncFn() -> Arc<dyn Journal>
     report
 }
 
-fn claim(heal_op_id: u64) -> HealClaim {
+/// What a journal has to say that the first version wrote, and that was upgraded: `make` returns one that holds the rows of
+/// the golden files in the journals' tests.
+pub async fn journal_of_first_version(journal: &dyn Journal) -> Report {
+    let mut report = Report::new("journal of the first version");
+    let decisions = async {
+        let expected = HealClaim {
+            heal_op_id: 3,
+            ticket_id: "7".to_owned(),
+            manifest_hash: "aGFzaA==".to_owned(),
+            status: SubmissionStatus::Pending,
+            recorded_at_s: 1_750_000_000,
+        };
+        equal("claims", journal.claims().await?, vec![expected])?;
+        let vote = journal.verification(4, "lumera1alice").await?;
+        let vote = vote.map(|vote| (vote.verified, vote.status));
+        equal("vote", vote, Some((true, SubmissionStatus::Submitted)))?;
+        let recheck = journal.recheck(5, "7").await?;
+        let class = recheck.map(|recheck| recheck.result_class);
+        equal("recheck", class, Some(ResultClass::RecheckConfirmedFail))?;
+        let failures = journal.recheck_failures(6, "7", 1_750_000_599).await?;
+        equal("failed attempts", failures.map(|failures| failures.attempts), Some(2))?;
+        equal("marker", journal.epoch_marker("dispatched").await?, Some(8))
+    };
+    report.check("what was decided is still there", decisions).await;
+    let later = async {
+        journal.append_proof_rows(9, &[proof_row(1)]).await?;
+        let entry = challenge(9, "lumera1bob", ChallengeEnd::NotEligible);
+        journal.record_challenges(&[entry], &[evidence("e9", 9, 100)]).await?;
+        equal("evidence", journal.evidence("e9").await?, Some(evidence("e9", 9, 100)))
+    };
+    report.check("the tables of later steps are there", later).await;
+    report
+}
+
+/// A pending claim.
+#[must_use]
+pub fn claim(heal_op_id: u64) -> HealClaim {
     HealClaim {
         heal_op_id,
         ticket_id: "12".to_owned(),
@@ -126,7 +170,8 @@ fn failure(ticket_id: &str, last_error: &str, expires_at_s: i64) -> RecheckFailu
 }
 
 /// A row in which no two fields of one type have the same value.
-fn row(number: u32) -> StorageProofResult {
+#[must_use]
+pub fn proof_row(number: u32) -> StorageProofResult {
     StorageProofResult {
         target_supernode_account: format!("lumera1target{number}"),
         challenger_supernode_account: "lumera1challenger".to_owned(),
@@ -256,14 +301,14 @@ async fn proof_rows(journal: &dyn Journal) -> CheckResult {
     equal("no epochs", journal.epochs_with_proof_rows().await?, Vec::new())?;
     journal.append_proof_rows(9, &[]).await?;
     equal("no rows, no epoch", journal.epochs_with_proof_rows().await?, Vec::new())?;
-    journal.append_proof_rows(9, &[row(3), row(1)]).await?;
-    journal.append_proof_rows(4, &[row(5)]).await?;
-    journal.append_proof_rows(9, &[row(1)]).await?;
+    journal.append_proof_rows(9, &[proof_row(3), proof_row(1)]).await?;
+    journal.append_proof_rows(4, &[proof_row(5)]).await?;
+    journal.append_proof_rows(9, &[proof_row(1)]).await?;
     equal("epochs, ascending", journal.epochs_with_proof_rows().await?, vec![4, 9])?;
     for _ in 0..2 {
         let pending = journal.proof_rows(9).await?;
         let rows: Vec<_> = pending.iter().map(|pending| pending.row.clone()).collect();
-        equal("rows in the order of arrival", rows, vec![row(3), row(1), row(1)])?;
+        equal("rows in the order of arrival", rows, vec![proof_row(3), proof_row(1), proof_row(1)])?;
         holds("sequences ascend", pending.windows(2).all(|pair| pair[0].sequence < pair[1].sequence))?;
         holds("each says its epoch", pending.iter().all(|pending| pending.epoch_id == 9))?;
     }
@@ -271,19 +316,19 @@ async fn proof_rows(journal: &dyn Journal) -> CheckResult {
 }
 
 async fn proof_rows_go(journal: &dyn Journal) -> CheckResult {
-    journal.append_proof_rows(8, &[row(1)]).await?;
-    journal.append_proof_rows(9, &[row(1), row(2)]).await?;
+    journal.append_proof_rows(8, &[proof_row(1)]).await?;
+    journal.append_proof_rows(9, &[proof_row(1), proof_row(2)]).await?;
     let last = journal.proof_rows(9).await?.last().map_or(0, |pending| pending.sequence);
     equal("delete", journal.delete_proof_rows(9).await?, 2)?;
     equal("delete again", journal.delete_proof_rows(9).await?, 0)?;
     equal("the other epoch stays", journal.epochs_with_proof_rows().await?, vec![8])?;
-    journal.append_proof_rows(9, &[row(3)]).await?;
+    journal.append_proof_rows(9, &[proof_row(3)]).await?;
     let sequences: Vec<_> = journal.proof_rows(9).await?.iter().map(|pending| pending.sequence).collect();
     holds("a greater sequence than any before", sequences.iter().all(|sequence| *sequence > last))
 }
 
 async fn proof_rows_maximum(journal: &dyn Journal) -> CheckResult {
-    let rows = vec![row(1); PROOF_ROWS_PER_EPOCH_MAX];
+    let rows = vec![proof_row(1); PROOF_ROWS_PER_EPOCH_MAX];
     journal.append_proof_rows(9, &rows[1..]).await?;
     let outcome = journal.append_proof_rows(9, &rows[..2]).await;
     refused("TooManyRows", outcome, |error| matches!(error, JournalError::TooManyRows { epoch_id: 9, .. }))?;

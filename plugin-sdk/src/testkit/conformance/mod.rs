@@ -19,6 +19,7 @@
 
 mod chain;
 mod heal_strategy;
+mod history;
 mod journal;
 mod report;
 mod scheduler;
@@ -28,7 +29,10 @@ mod transport;
 
 pub use chain::{ChainFixture, ChainReport, ForcedFault, chain};
 pub use heal_strategy::{heal_strategy, heal_strategy_plugin};
-pub use journal::{journal, journal_survives_reopening};
+pub use journal::{
+    claim as sample_claim, journal, journal_of_first_version, journal_survives_reopening,
+    proof_row as sample_proof_row,
+};
 pub use report::{Check, CheckResult, Failure, Report, equal, holds, refused};
 pub use scheduler::scheduler;
 pub use staging::{staging, staging_survives_reopening};

@@ -3,7 +3,8 @@
 use super::{NodeDisk, Trouble};
 use lampkeeper_api::chain::StorageProofResult;
 use lampkeeper_api::history::{
-    ChallengeEntry, EvidenceSummary, HistoryFilter, HistoryJournal, HistoryLimits, KeptEvidence, RecordedChallenge,
+    ChallengeEntry, EvidenceSummary, HistoryFilter, HistoryJournal, HistoryLimits, KeptEvidence,
+    RecordedChallenge,
 };
 use lampkeeper_api::journal::{
     HealClaim, HealJournal, HealVerification, JournalError, PendingProofRow, ProofJournal, RecheckFailures,
