@@ -114,6 +114,7 @@ impl EpochReporter {
             if !waiting.is_empty() || self.state.update(|state| state.outcome_unknown) {
                 self.tell_submitted(&report);
             }
+            self.remember_reported(epoch.epoch_id, &report.storage_proof_results).await;
             return self.settle(epoch.epoch_id).await;
         }
         let duty = self.duty(epoch.epoch_id).await?;
@@ -303,6 +304,7 @@ impl EpochReporter {
                     self.telemetry.count("report_rows_left_out_total", &[("reason", reason)], count);
                 }
                 self.tell_executed(epoch_id, receipt.height, rows.len(), observations);
+                self.remember_reported(epoch_id, &rows).await;
                 return self.settle(epoch_id).await;
             }
             Err(error) => error,
@@ -338,6 +340,14 @@ impl EpochReporter {
             self.telemetry.log(Level::Warn, "the chain refused rows of a report", &fields);
         }
         Held::new(Reason::Rejected, error.to_string())
+    }
+
+    /// Lets the journal's memory of challenges say which of them were reported. Nothing depends on it.
+    async fn remember_reported(&self, epoch_id: EpochId, rows: &[StorageProofResult]) {
+        let hashes: Vec<_> = rows.iter().map(|row| row.transcript_hash.clone()).collect();
+        if let Err(error) = self.journal.mark_rows_reported(epoch_id, &hashes).await {
+            self.log(Level::Warn, "the reported rows are not remembered as such", &error.to_string());
+        }
     }
 
     /// The chain has a report of this epoch: no further one will be taken, and the rows have served.
