@@ -169,6 +169,30 @@ impl PublicKey {
     }
 }
 
+impl PublicKey {
+    /// This key's signature over a message (R and S) as the handshake sends it: an EVM key's with its V byte (wire
+    /// 11.4). For signers that hold the secret key elsewhere; [`SecretKey::sign_handshake`] does both at once.
+    ///
+    /// # Errors
+    /// The signature is malformed, or not by this key over this message.
+    pub fn handshake_signature(&self, message: &[u8], signature: &[u8]) -> Result<Vec<u8>, AccountError> {
+        self.verify(message, signature)?;
+        let mut bytes = signature[..SIGNATURE_LEN_BYTES].to_vec();
+        match self.key_type {
+            KeyType::Secp256k1 => {}
+            KeyType::EthSecp256k1 => {
+                let malformed = |_| AccountError::MalformedSignature { len_bytes: signature.len() };
+                let parsed = Signature::from_slice(&bytes).map_err(malformed)?;
+                let digest = self.key_type.message_digest(message);
+                let recovery_id = RecoveryId::trial_recovery_from_prehash(&self.key, &digest, &parsed)
+                    .map_err(|_| AccountError::SignatureMismatch)?;
+                bytes.push(recovery_id.to_byte());
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 /// The secret key of an account. It is wiped when dropped and never printed.
 ///
 /// ```
@@ -331,6 +355,20 @@ mod tests {
             let handshake = key.sign_handshake(&message);
             assert_eq!(handshake.get(SIGNATURE_LEN_BYTES).copied(), recovery_byte);
             key.public_key().verify(&message, &handshake).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_recovery_byte_can_be_found_without_the_secret_key() {
+        for key_type in [KeyType::Secp256k1, KeyType::EthSecp256k1] {
+            for number in 1..=8_u8 {
+                let key = key(key_type, &hex::encode([number; 32]));
+                let (public_key, signature) = (key.public_key(), key.sign(b"message"));
+                let found = public_key.handshake_signature(b"message", &signature);
+                assert_eq!(found, Ok(key.sign_handshake(b"message")), "{key_type:?} {number}");
+                let mismatch = public_key.handshake_signature(b"massage", &signature);
+                assert_eq!(mismatch, Err(AccountError::SignatureMismatch));
+            }
         }
     }
 
