@@ -117,8 +117,6 @@ impl HealMinimal {
                 .with("replica_count", survey.replica_count)
                 .with("margin_symbols", margin_symbols),
         );
-        let labels = [("ticket_id", &*job.ticket.ticket_id)];
-        self.bench.telemetry.gauge("ticket_margin_symbols", &labels, margin_symbols as f64);
         for (account, count) in survey.lacking_by_account() {
             let fields =
                 [("account", Value::from(account as &Account)), ("lacking_count", Value::from(count))];

@@ -1,5 +1,6 @@
 //! Questions to the chain, each with a time limit.
 
+use lampkeeper_plugin_sdk::api::TicketId;
 use lampkeeper_plugin_sdk::api::chain::{
     ChainClient, ChainError, ChainStatus, EpochInfo, HealOp, HealOpStatus, PageRequest, Params, Supernode,
     Ticket,
@@ -72,6 +73,24 @@ impl TimedChain {
         Ok(self.ask("the supernodes", self.client.supernodes(page)).await?.items)
     }
 
+    /// The tickets that a node holds.
+    pub(crate) async fn own_tickets(&self, account: &str) -> Result<Vec<TicketId>, ChainError> {
+        let mut request = PageRequest { key: None, limit: PAGE_LIMIT };
+        let mut ticket_ids = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let question = self.client.tickets_of_supernode(account, request.clone());
+            let page = self.ask("this node's tickets", question).await?;
+            let next = request.after(&page);
+            let stored = page.items.into_iter().filter(|ticket| ticket.state.is_stored());
+            ticket_ids.extend(stored.map(|ticket| ticket.ticket_id));
+            match next {
+                Some(next) => request = next,
+                None => break,
+            }
+        }
+        Ok(ticket_ids)
+    }
+
     /// All heal operations in a status, most urgent first: by deadline, those without one last.
     pub(crate) async fn heal_ops(&self, status: HealOpStatus) -> Result<HealOpList, ChainError> {
         let mut request = PageRequest { key: None, limit: PAGE_LIMIT };
@@ -93,5 +112,66 @@ impl TimedChain {
             (heal_op.deadline_epoch_id == 0, heal_op.deadline_epoch_id, heal_op.heal_op_id)
         });
         Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lampkeeper_plugin_sdk::api::chain::Page;
+    use lampkeeper_plugin_sdk::testkit::{MockChain, VirtualScheduler};
+
+    /// The pages of a list, the last of which has a next one or not.
+    fn listed(pages: u64, is_endless: bool) -> HealOpList {
+        let status = HealOpStatus::Scheduled;
+        let mut builder = MockChain::builder("ann");
+        for page in 0..pages {
+            let key = (page > 0).then(|| page.to_be_bytes().to_vec());
+            let is_last = page + 1 == pages && !is_endless;
+            let next_key = (!is_last).then(|| (page + 1).to_be_bytes().to_vec());
+            // Later pages have earlier deadlines, and the first operation has none.
+            let heal_op = HealOp {
+                heal_op_id: page + 1,
+                deadline_epoch_id: if page == 0 { 0 } else { 1000 - page },
+                ..HealOp::default()
+            };
+            let page = Page { items: vec![heal_op], next_key };
+            builder = builder.heal_ops_by_status(status, PageRequest { key, limit: 100 }, Ok(page));
+        }
+        let scheduler = VirtualScheduler::new(0);
+        let timeout = Duration::from_secs(10);
+        let chain = TimedChain { client: builder.build(), scheduler: scheduler.handle(), timeout };
+        scheduler.block_on(chain.heal_ops(status)).expect("the chain answers")
+    }
+
+    #[test]
+    fn all_pages_are_read_and_the_most_urgent_comes_first() {
+        let list = listed(3, false);
+        let ids: Vec<u64> = list.operations.iter().map(|heal_op| heal_op.heal_op_id).collect();
+        assert_eq!((ids, list.truncated), (vec![3, 2, 1], false));
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_cut_off() {
+        // Exactly a hundred pages are asked for: the script has no more, and all of them have to be used.
+        let list = listed(PAGES_MAX as u64, true);
+        assert!(list.truncated && list.operations.len() == PAGES_MAX);
+    }
+
+    #[test]
+    fn a_chain_that_says_nothing_is_a_transient_error() {
+        struct Silent;
+        impl Silent {
+            async fn forever(&self) -> Result<Params, ChainError> {
+                std::future::pending().await
+            }
+        }
+        let scheduler = VirtualScheduler::new(0);
+        let timeout = Duration::from_secs(10);
+        let client = MockChain::builder("ann").build();
+        let chain = TimedChain { client, scheduler: scheduler.handle(), timeout };
+        let answer = scheduler.block_on(chain.ask("its parameters", Silent.forever()));
+        assert!(answer.is_err_and(|error| error.is_transient()));
+        assert_eq!(scheduler.now().since_start(), timeout);
     }
 }

@@ -25,6 +25,14 @@ pub struct Config {
     pub max_concurrent_publishes: usize,
     /// Verifiers that are served a reconstructed file at once.
     pub max_concurrent_serves: usize,
+    /// Operations that a second strategy repeats at once, where the manifest chooses one as `heal-shadow`; while as many
+    /// are under way, others are passed over.
+    pub max_concurrent_shadows: usize,
+    /// How long the second strategy may take for one operation, in milliseconds.
+    pub shadow_time_limit_ms: u64,
+    /// How long to wait between asking about one of this node's tickets how far it is from being lost and asking about the
+    /// next, in milliseconds.
+    pub margin_interval_ms: u64,
     /// How long a healer may stay silent while a verifier fetches its file, in milliseconds.
     pub verifier_fetch_timeout_ms: u64,
     /// How often a verifier tries to fetch a file before it votes no.
@@ -43,6 +51,9 @@ impl Default for Config {
             max_concurrent_verifications: 4,
             max_concurrent_publishes: 2,
             max_concurrent_serves: 8,
+            max_concurrent_shadows: 1,
+            shadow_time_limit_ms: 900_000,
+            margin_interval_ms: 600_000,
             verifier_fetch_timeout_ms: 60_000,
             verifier_fetch_attempts: 3,
             verifier_backoff_base_ms: 2_000,
@@ -60,6 +71,8 @@ impl Config {
             (&mut self.verifier_fetch_timeout_ms, defaults.verifier_fetch_timeout_ms),
             (&mut self.verifier_backoff_base_ms, defaults.verifier_backoff_base_ms),
             (&mut self.audit_query_timeout_ms, defaults.audit_query_timeout_ms),
+            (&mut self.shadow_time_limit_ms, defaults.shadow_time_limit_ms),
+            (&mut self.margin_interval_ms, defaults.margin_interval_ms),
         ] {
             *value = if *value == 0 { default } else { *value };
         }
@@ -68,6 +81,7 @@ impl Config {
             (&mut self.max_concurrent_verifications, defaults.max_concurrent_verifications),
             (&mut self.max_concurrent_publishes, defaults.max_concurrent_publishes),
             (&mut self.max_concurrent_serves, defaults.max_concurrent_serves),
+            (&mut self.max_concurrent_shadows, defaults.max_concurrent_shadows),
         ] {
             *value = if *value == 0 { default } else { *value };
         }
@@ -84,6 +98,7 @@ impl Config {
             ("max_concurrent_verifications", self.max_concurrent_verifications),
             ("max_concurrent_publishes", self.max_concurrent_publishes),
             ("max_concurrent_serves", self.max_concurrent_serves),
+            ("max_concurrent_shadows", self.max_concurrent_shadows),
         ]
         .into_iter()
         .find(|(_, value)| *value > CONCURRENCY_MAX);
@@ -116,6 +131,14 @@ impl Config {
         Duration::from_millis(self.audit_query_timeout_ms)
     }
 
+    pub(crate) const fn shadow_time_limit(&self) -> Duration {
+        Duration::from_millis(self.shadow_time_limit_ms)
+    }
+
+    pub(crate) const fn margin_interval(&self) -> Duration {
+        Duration::from_millis(self.margin_interval_ms)
+    }
+
     /// The wait after a failed attempt, counted from 0 (wire 5.1).
     pub(crate) fn backoff_after(&self, attempt: u32) -> Duration {
         Duration::from_millis(
@@ -136,6 +159,9 @@ mod tests {
             max_concurrent_verifications: 0,
             max_concurrent_publishes: 0,
             max_concurrent_serves: 0,
+            max_concurrent_shadows: 0,
+            shadow_time_limit_ms: 0,
+            margin_interval_ms: 0,
             verifier_fetch_timeout_ms: 0,
             verifier_fetch_attempts: 0,
             verifier_backoff_base_ms: 0,
@@ -162,5 +188,25 @@ mod tests {
         let config = Config::default();
         let seconds: Vec<u64> = (0..3).map(|attempt| config.backoff_after(attempt).as_secs()).collect();
         assert_eq!(seconds, [2, 4, 8]);
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_protocol() {
+        // Wire 5.1.
+        let defaults = Config::default();
+        assert_eq!(defaults.poll_interval(), Duration::from_secs(30));
+        assert_eq!(
+            (
+                defaults.max_concurrent_reconstructs,
+                defaults.max_concurrent_verifications,
+                defaults.max_concurrent_publishes,
+            ),
+            (2, 4, 2)
+        );
+        assert_eq!(
+            (defaults.fetch_timeout(), defaults.verifier_fetch_attempts),
+            (Duration::from_secs(60), 3)
+        );
+        assert_eq!(defaults.query_timeout(), Duration::from_secs(10));
     }
 }

@@ -228,6 +228,14 @@ mod tests {
             // What follows the last message is not read.
             (vec![message(b"hello", 5, true), broken()], Ok(5)),
             (vec![], Err("ended before")),
+            // A healer that stalls: the transport gives up waiting for the next message.
+            (
+                vec![
+                    message(b"he", 5, false),
+                    Err(Status::new(StatusCode::DeadlineExceeded, "silent for 60 s")),
+                ],
+                Err("silent for 60 s"),
+            ),
             (vec![message(b"he", 5, false)], Err("ended before")),
             (vec![message(b"he", 5, false), broken()], Err("broke off")),
             (vec![message(b"he", 5, true)], Err("2 of the 5")),

@@ -61,7 +61,14 @@ impl Node {
                 );
                 self.count("self_healing_publishes_total", "result", "done");
                 self.telemetry.count("self_healing_published_bytes_total", &[], bytes);
-                self.discard(heal_op_id).await
+                let healed_bytes: u64 = manifest.artifacts.iter().map(|artifact| artifact.len_bytes).sum();
+                if healed_bytes > 0 {
+                    let per_byte = bytes as f64 / healed_bytes as f64;
+                    self.telemetry.observe("self_healing_published_bytes_per_healed_byte", &[], per_byte);
+                }
+                self.discard(heal_op_id).await?;
+                self.count("self_healing_cleanups_total", "status", "VERIFIED");
+                Ok(())
             }
             PublishOutcome::Again { reason } => {
                 self.count("self_healing_publishes_total", "result", "again");

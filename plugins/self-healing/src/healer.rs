@@ -3,48 +3,54 @@
 use crate::deadline::time_left;
 use crate::node::{LocalError, Node};
 use crate::reconcile::{ChainSays, holds, is_orphan};
+use crate::shadow::Made;
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::{HealOp, Ticket};
-use lampkeeper_plugin_sdk::api::heal::{HealError, HealJob, Reconstruction};
+use lampkeeper_plugin_sdk::api::heal::{HealError, HealJob, is_shadow};
 use lampkeeper_plugin_sdk::api::scheduler::within;
 use lampkeeper_plugin_sdk::api::staging::StagingState;
 
 impl Node {
-    /// Reconstructs and claims one operation.
-    pub(crate) async fn heal(&self, heal_op: &HealOp, shutdown: &Cancel) -> Result<(), LocalError> {
+    /// Reconstructs and claims one operation; what the strategy made, if it had to be asked.
+    pub(crate) async fn heal(&self, heal_op: &HealOp, shutdown: &Cancel) -> Result<Option<Made>, LocalError> {
         let _permit = self.reconstruct_permits.acquire().await;
         let heal_op_id = heal_op.heal_op_id;
         if shutdown.is_cancelled() || self.journal.claim(heal_op_id).await?.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let Some(time_left) = time_left(&self.chain, &self.block_clock, heal_op).await else {
             self.count("self_healing_past_deadline_total", "role", "healer");
-            return Ok(());
+            return Ok(None);
         };
         let ticket = match self.chain.ticket(&heal_op.ticket_id).await {
             Ok(ticket) => ticket,
             Err(error) => {
                 self.failed(heal_op, "ticket", &error.to_string());
-                return Ok(());
+                return Ok(None);
             }
         };
         let data_hash = ticket.data_hash.trim().to_owned();
         let staging = self.staging.state(heal_op_id).await?;
         // A crash between sealing and writing the claim down leaves a complete reconstruction behind.
-        if !holds(&staging, &data_hash) && !self.reconstruct(heal_op, ticket, time_left, shutdown).await? {
-            return Ok(());
+        if holds(&staging, &data_hash) {
+            self.claim(heal_op, &data_hash).await?;
+            return Ok(None);
         }
-        self.claim(heal_op, &data_hash).await
+        let made = self.reconstruct(heal_op, ticket, time_left, shutdown).await?;
+        if made.is_some() {
+            self.claim(heal_op, &data_hash).await?;
+        }
+        Ok(made)
     }
 
-    /// Lets the strategy work; whether there is a sealed reconstruction of the ticket's file now.
+    /// Lets the strategy work; `Some` if there is a sealed reconstruction of the ticket's file now.
     async fn reconstruct(
         &self,
         heal_op: &HealOp,
         ticket: Ticket,
         time_left: std::time::Duration,
         shutdown: &Cancel,
-    ) -> Result<bool, LocalError> {
+    ) -> Result<Option<Made>, LocalError> {
         let heal_op_id = heal_op.heal_op_id;
         self.telemetry.event(
             lampkeeper_plugin_sdk::api::telemetry::Event::new("heal.started")
@@ -53,29 +59,29 @@ impl Node {
                 .with("strategy", self.strategy.name()),
         );
         let begun = self.scheduler.now();
-        let data_hash = ticket.data_hash.trim().to_owned();
-        let file_bytes = u64::try_from(ticket.file_size_kbs).unwrap_or(0).saturating_mul(1024);
         // The strategy's own signal: it ends with the node's, and with the time for this operation.
         let cancel = shutdown.child();
-        let job = HealJob { heal_op: heal_op.clone(), ticket, cancel: cancel.clone() };
+        let job = HealJob { heal_op: heal_op.clone(), ticket: ticket.clone(), cancel: cancel.clone() };
         let outcome = within(&*self.scheduler, time_left, self.strategy.reconstruct(job)).await;
         cancel.cancel();
         match outcome {
-            Some(Ok(made)) => {
-                self.measure(&made, begun, file_bytes);
+            Some(Ok(reconstruction)) => {
+                let made = Made { ticket, reconstruction, seconds: self.seconds_since(begun) };
+                let data_hash = made.ticket.data_hash.trim();
                 let staging = self.staging.state(heal_op_id).await?;
-                if made.manifest_hash == data_hash && holds(&staging, &data_hash) {
-                    return Ok(true);
+                if made.reconstruction.manifest_hash == data_hash && holds(&staging, data_hash) {
+                    self.measure(&made);
+                    return Ok(Some(made));
                 }
                 self.failed(heal_op, "reconstruct", "the strategy's result is not the ticket's file");
             }
-            Some(Err(HealError::Cancelled)) if shutdown.is_cancelled() => return Ok(false),
+            Some(Err(HealError::Cancelled)) if shutdown.is_cancelled() => return Ok(None),
             Some(Err(error)) => self.failed(heal_op, "reconstruct", &error.to_string()),
             None => self.failed(heal_op, "reconstruct", "the operation's deadline came first"),
         }
         // Nothing was claimed, so nobody waits for what is in the directory.
         self.staging.remove(heal_op_id).await?;
-        Ok(false)
+        Ok(None)
     }
 
     fn failed(&self, heal_op: &HealOp, stage: &str, reason: &str) {
@@ -84,21 +90,26 @@ impl Node {
         self.tell_failure(heal_op.heal_op_id, &heal_op.ticket_id, stage, reason);
     }
 
-    fn measure(
-        &self,
-        made: &Reconstruction,
-        begun: lampkeeper_plugin_sdk::api::scheduler::Moment,
-        file_bytes: u64,
-    ) {
+    fn measure(&self, made: &Made) {
         self.count("self_healing_reconstructions_total", "result", "ok");
-        let labels = [("strategy", self.strategy.name())];
-        self.telemetry.observe("self_healing_reconstruction_seconds", &labels, self.seconds_since(begun));
-        self.telemetry.count("self_healing_fetched_bytes_total", &labels, made.cost.fetched_bytes);
-        self.telemetry.count("self_healing_staged_bytes_total", &labels, made.cost.staged_bytes);
+        let (cost, labels) = (&made.reconstruction.cost, [("strategy", self.strategy.name())]);
+        self.telemetry.observe("self_healing_reconstruction_seconds", &labels, made.seconds);
+        self.telemetry.count("self_healing_fetched_bytes_total", &labels, cost.fetched_bytes);
+        self.telemetry.count("self_healing_staged_bytes_total", &labels, cost.staged_bytes);
+        let file_bytes = u64::try_from(made.ticket.file_size_kbs).unwrap_or(0).saturating_mul(1024);
+        // What was lost is what is staged; the file is what the verifiers read.
+        for (per, bytes) in [("file", file_bytes), ("healed", cost.staged_bytes)] {
+            if bytes > 0 {
+                let fetched = cost.fetched_bytes as f64 / bytes as f64;
+                self.telemetry.observe(
+                    &format!("self_healing_fetched_bytes_per_{per}_byte"),
+                    &labels,
+                    fetched,
+                );
+            }
+        }
         if file_bytes > 0 {
-            let fetched = made.cost.fetched_bytes as f64 / file_bytes as f64;
-            let staged = made.cost.staged_bytes as f64 / file_bytes as f64;
-            self.telemetry.observe("self_healing_fetched_bytes_per_file_byte", &labels, fetched);
+            let staged = cost.staged_bytes as f64 / file_bytes as f64;
             self.telemetry.observe("self_healing_staged_bytes_per_file_byte", &labels, staged);
         }
     }
@@ -106,16 +117,21 @@ impl Node {
     /// Removes staging directories that no claim stands for and that the chain does not want (wire 5.2).
     pub(crate) async fn remove_orphans(&self) -> Result<(), LocalError> {
         for heal_op_id in self.staging.list().await? {
-            if self.journal.claim(heal_op_id).await?.is_some() {
+            if !is_shadow(heal_op_id) && self.journal.claim(heal_op_id).await?.is_some() {
                 continue;
             }
             let staging = self.staging.state(heal_op_id).await?;
             let answer = match staging {
-                StagingState::Sealed(_) => Some(self.chain.heal_op(heal_op_id).await),
-                StagingState::Absent | StagingState::Unsealed | StagingState::Damaged { .. } => None,
+                StagingState::Sealed(_) if !is_shadow(heal_op_id) => {
+                    Some(self.chain.heal_op(heal_op_id).await)
+                }
+                StagingState::Sealed(_)
+                | StagingState::Absent
+                | StagingState::Unsealed
+                | StagingState::Damaged { .. } => None,
             };
             let says = answer.as_ref().map_or(ChainSays::Nothing, ChainSays::of);
-            if is_orphan(&says, &self.account, &staging) {
+            if is_shadow(heal_op_id) || is_orphan(&says, &self.account, &staging) {
                 self.staging.remove(heal_op_id).await?;
                 self.telemetry.count("self_healing_orphans_removed_total", &[], 1);
             }

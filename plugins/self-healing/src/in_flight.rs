@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) enum Side {
     Healing,
     Verifying,
+    /// Asking holders about this node's tickets; not about an operation.
+    Looking,
 }
 
 /// The set of operations that are worked on. Clones share it.
@@ -18,6 +20,11 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// Whether somebody works on it.
+    pub(crate) fn contains(&self, heal_op_id: u64, side: Side) -> bool {
+        self.operations.lock().unwrap_or_else(PoisonError::into_inner).contains(&(heal_op_id, side))
+    }
+
     /// The right to work on an operation, unless somebody does already.
     pub(crate) fn begin(&self, heal_op_id: u64, side: Side) -> Option<InFlightGuard> {
         let operation = (heal_op_id, side);

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::deadline::BlockClock;
 use crate::heard::Heard;
 use crate::in_flight::InFlight;
+use crate::margin::Margins;
 use lampkeeper_plugin_sdk::api::Account;
 use lampkeeper_plugin_sdk::api::chain::{ChainError, ChainMessage, HealOp, TxReceipt};
 use lampkeeper_plugin_sdk::api::heal::HealStrategy;
@@ -33,14 +34,18 @@ pub(crate) struct Node {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) strategy: Arc<dyn HealStrategy>,
+    /// Run after the strategy, to be compared with it.
+    pub(crate) shadow: Option<Arc<dyn HealStrategy>>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
     pub(crate) in_flight: InFlight,
     pub(crate) block_clock: BlockClock,
     pub(crate) heard: Heard,
+    pub(crate) margins: Margins,
     pub(crate) reconstruct_permits: Arc<dyn Permits>,
     pub(crate) verify_permits: Arc<dyn Permits>,
     pub(crate) publish_permits: Arc<dyn Permits>,
     pub(crate) serve_permits: Arc<dyn Permits>,
+    pub(crate) shadow_permits: Arc<dyn Permits>,
     /// Operations that failed lately: how often, and when to try again.
     failures: Mutex<BTreeMap<u64, (u32, Moment)>>,
 }
@@ -57,14 +62,17 @@ impl Node {
             staging: context.staging()?,
             transport: context.transport()?,
             strategy: context.heal_strategy()?,
+            shadow: context.seams.heal_shadow.clone(),
             telemetry: Arc::clone(&context.telemetry),
             in_flight: InFlight::default(),
             block_clock: BlockClock::default(),
             heard: Heard::default(),
+            margins: Margins::default(),
             reconstruct_permits: scheduler.permits(config.max_concurrent_reconstructs),
             verify_permits: scheduler.permits(config.max_concurrent_verifications),
             publish_permits: scheduler.permits(config.max_concurrent_publishes),
             serve_permits: scheduler.permits(config.max_concurrent_serves),
+            shadow_permits: scheduler.permits(config.max_concurrent_shadows),
             failures: Mutex::default(),
             scheduler,
             config,
@@ -126,7 +134,7 @@ impl Node {
                 .with("ticket_id", ticket_id)
                 .with("status", status),
         );
-        self.count("self_healing_dropped_total", "status", status);
+        self.count("self_healing_cleanups_total", "status", status);
     }
 
     pub(crate) fn warn(&self, message: &str, heal_op_id: u64, reason: &dyn std::fmt::Display) {

@@ -1,6 +1,6 @@
 //! The service: a look at the chain every poll interval, and a task for each operation (wire 5.3).
 
-use crate::in_flight::{InFlightGuard, Side};
+use crate::in_flight::Side;
 use crate::node::{LocalError, Node, is_verifier};
 use crate::serve::ServeFile;
 use lampkeeper_plugin_sdk::api::BoxFuture;
@@ -9,8 +9,10 @@ use lampkeeper_plugin_sdk::api::journal::SubmissionStatus;
 use lampkeeper_plugin_sdk::api::scheduler::{TaskHandle, sleep_unless_cancelled};
 use lampkeeper_plugin_sdk::api::service::{Health, Service, ServiceError};
 use lampkeeper_plugin_sdk::api::transport::Route;
+use lampkeeper_plugin_sdk::futures::future::select;
 use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_proto::methods::SERVE_RECONSTRUCTED_ARTEFACTS;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The supervised part of the plugin.
@@ -77,6 +79,7 @@ impl SelfHealing {
             Err(error) => problems.push(format!("reading the enforcement mode: {error}")),
         }
         problems.extend(self.finalizer_phase(tasks, is_on, shutdown).await.err());
+        self.margin_phase(tasks, shutdown);
         for problem in &problems {
             self.node.telemetry.log(
                 Level::Warn,
@@ -91,16 +94,27 @@ impl SelfHealing {
     async fn healer_phase(&self, tasks: &Tasks, shutdown: &Cancel) -> Result<(), String> {
         let node = &self.node;
         let claims = node.journal.claims().await.map_err(|error| error.to_string())?;
-        for heal_op in self.list(HealOpStatus::Scheduled).await? {
+        let mut waiting = self.list(HealOpStatus::Scheduled).await?;
+        waiting.retain(|heal_op| {
+            heal_op.healer_supernode_account == node.account
+                && !claims.iter().any(|claim| claim.heal_op_id == heal_op.heal_op_id)
+                && node.may_try(heal_op.heal_op_id)
+                && !node.in_flight.contains(heal_op.heal_op_id, Side::Healing)
+        });
+        for heal_op in node.by_urgency(waiting).await {
             let heal_op_id = heal_op.heal_op_id;
-            if heal_op.healer_supernode_account == node.account
-                && !claims.iter().any(|claim| claim.heal_op_id == heal_op_id)
-                && node.may_try(heal_op_id)
-                && let Some(guard) = node.in_flight.begin(heal_op_id, Side::Healing)
-            {
+            if let Some(guard) = node.in_flight.begin(heal_op_id, Side::Healing) {
                 let (node, shutdown) = (Arc::clone(node), shutdown.clone());
-                let work = async move { node.heal(&heal_op, &shutdown).await };
-                self.start(tasks, "heal", guard, heal_op_id, Box::pin(work));
+                let work = async move {
+                    let made = node.heal(&heal_op, &shutdown).await?;
+                    // The finalizer may have the operation from here on; the comparison is nobody's hurry.
+                    drop(guard);
+                    match made {
+                        Some(made) => node.shadow(&heal_op, &made, &shutdown).await,
+                        None => Ok(()),
+                    }
+                };
+                self.start(tasks, "heal", heal_op_id, Box::pin(work));
             }
         }
         Ok(())
@@ -116,8 +130,11 @@ impl SelfHealing {
                 && let Some(guard) = node.in_flight.begin(heal_op_id, Side::Verifying)
             {
                 let (node, shutdown) = (Arc::clone(node), shutdown.clone());
-                let work = async move { node.verify(&heal_op, &shutdown).await };
-                self.start(tasks, "verify", guard, heal_op_id, Box::pin(work));
+                let work = async move {
+                    let _guard = guard;
+                    node.verify(&heal_op, &shutdown).await
+                };
+                self.start(tasks, "verify", heal_op_id, Box::pin(work));
             }
         }
         Ok(())
@@ -138,15 +155,31 @@ impl SelfHealing {
             if let Some(guard) = node.in_flight.begin(heal_op_id, Side::Healing) {
                 let (node, shutdown) = (Arc::clone(node), shutdown.clone());
                 let work = async move {
+                    let _guard = guard;
                     if resume && claim.status == SubmissionStatus::Pending {
                         node.resume_claim(&claim).await?;
                     }
                     node.finalize(heal_op_id, &shutdown).await
                 };
-                self.start(tasks, "finalize", guard, heal_op_id, Box::pin(work));
+                self.start(tasks, "finalize", heal_op_id, Box::pin(work));
             }
         }
         Ok(())
+    }
+
+    /// Looks at the margin of one of this node's tickets, now and then.
+    fn margin_phase(&self, tasks: &Tasks, shutdown: &Cancel) {
+        if self.node.is_margin_due()
+            && let Some(guard) = self.node.in_flight.begin(0, Side::Looking)
+        {
+            let (node, shutdown) = (Arc::clone(&self.node), shutdown.clone());
+            let work = async move {
+                let _guard = guard;
+                unless_stopped(&shutdown, node.look_at_next_margin()).await;
+                Ok(())
+            };
+            self.start(tasks, "margin", 0, Box::pin(work));
+        }
     }
 
     async fn list(&self, status: HealOpStatus) -> Result<Vec<HealOp>, String> {
@@ -164,7 +197,6 @@ impl SelfHealing {
         &self,
         tasks: &Tasks,
         what: &str,
-        guard: InFlightGuard,
         heal_op_id: u64,
         work: BoxFuture<'static, Result<(), LocalError>>,
     ) {
@@ -173,11 +205,15 @@ impl SelfHealing {
             if let Err(error) = work.await {
                 node.warn("work on a heal operation stopped; it is taken up again", heal_op_id, &error);
             }
-            drop(guard);
         };
         let handle = self.node.scheduler.spawn(&format!("{what}-{heal_op_id}"), Box::pin(task));
         tasks.lock().push(handle);
     }
+}
+
+/// Does the work, or as much of it as comes before the signal.
+async fn unless_stopped(shutdown: &Cancel, work: impl Future<Output = ()> + Send) {
+    drop(select(shutdown.cancelled(), pin!(work)).await);
 }
 
 impl Tasks {

@@ -134,3 +134,17 @@ fn no_more_than_the_limit_are_served_at_once_and_a_lost_file_ends_the_stream() {
     assert_eq!(broken.unwrap_err().code, StatusCode::Internal);
     assert!(bench.scheduler.block_on(stream.next()).is_none());
 }
+
+#[test]
+fn what_can_t_be_read_is_an_internal_error() {
+    let fixture = fixture();
+    let op = heal_op(HealOpStatus::HealerReported, ME, &["bob"], &fixture.ticket.data_hash);
+    let chain = chain(&fixture, Vec::new(), Vec::new()).heal_op(HEAL_OP_ID, Ok(op)).always();
+    let bench = Bench::new(chain, &fixture, Vec::new(), PortState::Open);
+    bench.scheduler.block_on(stage(&bench.staging, &fixture, HEAL_OP_ID));
+    assert!(bench.staging.damage_manifest(HEAL_OP_ID));
+    let status = call(&bench, "bob", request(HEAL_OP_ID)).err().unwrap();
+    assert_eq!(status.code, StatusCode::Internal);
+    let counted = |result| bench.telemetry.counter("self_healing_serves_total", &[("result", result)]);
+    assert_eq!((counted("internal"), counted("ok")), (1, 0));
+}

@@ -24,6 +24,7 @@ struct Directory {
     file: Vec<u8>,
     artifacts: BTreeMap<ArtifactKey, Vec<u8>>,
     manifest: Option<StagingManifest>,
+    is_manifest_damaged: bool,
 }
 
 impl MemoryStaging {
@@ -39,6 +40,13 @@ impl MemoryStaging {
         let artifact =
             directories.get_mut(&heal_op_id).and_then(|directory| directory.artifacts.get_mut(key));
         artifact.and_then(|bytes| bytes.first_mut()).map(|byte| *byte ^= 1).is_some()
+    }
+
+    /// Makes a directory's manifest unreadable; whether there was one.
+    pub fn damage_manifest(&self, heal_op_id: u64) -> bool {
+        let mut directories = self.lock();
+        let directory = directories.get_mut(&heal_op_id).filter(|directory| directory.manifest.is_some());
+        directory.map(|directory| directory.is_manifest_damaged = true).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Directory>> {
@@ -147,6 +155,9 @@ impl Staging for MemoryStaging {
     async fn state(&self, heal_op_id: u64) -> Result<StagingState, StoreError> {
         Ok(match self.lock().get(&heal_op_id) {
             None => StagingState::Absent,
+            Some(Directory { is_manifest_damaged: true, .. }) => {
+                StagingState::Damaged { reason: "the manifest can't be read".to_owned() }
+            }
             Some(Directory { manifest: None, .. }) => StagingState::Unsealed,
             Some(Directory { manifest: Some(manifest), .. }) => {
                 StagingState::Sealed(Box::new(manifest.clone()))

@@ -44,7 +44,9 @@ impl HealStrategy for StageOneSymbol {
     async fn reconstruct(&self, job: HealJob) -> Result<Reconstruction, HealError> {
         *self.calls.lock().unwrap() += 1;
         stage(&self.staging, &self.fixture, job.heal_op.heal_op_id).await;
-        Ok(Reconstruction { manifest_hash: self.fixture.ticket.data_hash.clone(), cost: HealCost::default() })
+        let staged_bytes = self.fixture.symbols[0].bytes.len() as u64;
+        let cost = HealCost { staged_bytes, fetched_bytes: 2 * staged_bytes, ..HealCost::default() };
+        Ok(Reconstruction { manifest_hash: self.fixture.ticket.data_hash.clone(), cost })
     }
 }
 
@@ -116,6 +118,30 @@ impl Transport for ScriptedTransport {
     }
 }
 
+/// What is special about a node.
+pub(crate) struct Setup {
+    pub(crate) scheduler: VirtualScheduler,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) others: PortState,
+    pub(crate) config: &'static str,
+    /// Instead of [`StageOneSymbol`].
+    pub(crate) chosen: Option<Arc<dyn HealStrategy>>,
+    pub(crate) shadow: Option<Arc<dyn HealStrategy>>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            scheduler: VirtualScheduler::new(3),
+            answers: Vec::new(),
+            others: PortState::Open,
+            config: "{}",
+            chosen: None,
+            shadow: None,
+        }
+    }
+}
+
 /// A node and what it works with.
 pub(crate) struct Bench {
     pub(crate) scheduler: VirtualScheduler,
@@ -148,7 +174,19 @@ impl Bench {
         answers: Vec<Answer>,
         others: PortState,
     ) -> Self {
-        let scheduler = VirtualScheduler::new(3);
+        let setup = Setup { answers, others, ..Setup::default() };
+        Self::with(setup, journal, staging, chain, fixture)
+    }
+
+    /// A node on a disk that is there already, and what is special about it.
+    pub(crate) fn with(
+        setup: Setup,
+        journal: MemoryJournal,
+        staging: MemoryStaging,
+        chain: MockChainBuilder,
+        fixture: &TicketFixture,
+    ) -> Self {
+        let Setup { scheduler, answers, others, config, chosen, shadow } = setup;
         let (chain, telemetry) = (chain.build(), RecordingTelemetry::new());
         let network = MemoryNetwork::holding(&ACCOUNTS, fixture);
         network.remove_from("cat", &fixture.symbols[0].key);
@@ -159,14 +197,16 @@ impl Bench {
         });
         let transport =
             Arc::new(ScriptedTransport { answers: Mutex::new(answers), calls: Mutex::default(), others });
-        let context = context("self-healing").telemetry(&telemetry).seams(|seams| {
+        let chosen = chosen.unwrap_or_else(|| strategy.clone());
+        let context = context("self-healing").config(config).telemetry(&telemetry).seams(|seams| {
             seams.chain = Some(chain.clone());
             seams.journal = Some(Arc::new(journal.clone()));
             seams.staging = Some(Arc::new(staging.clone()));
             seams.network = Some(Arc::new(network.clone()));
             seams.transport = Some(transport.clone());
             seams.scheduler = Some(scheduler.handle());
-            seams.heal_strategy = Some(strategy.clone());
+            seams.heal_strategy = Some(chosen);
+            seams.heal_shadow = shadow;
         });
         let construct = lampkeeper_self_healing::descriptor().construct;
         let provided = scheduler.block_on(construct(context.build())).unwrap();
