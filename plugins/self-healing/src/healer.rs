@@ -98,18 +98,14 @@ impl Node {
         self.telemetry.count("self_healing_staged_bytes_total", &labels, cost.staged_bytes);
         let file_bytes = u64::try_from(made.ticket.file_size_kbs).unwrap_or(0).saturating_mul(1024);
         // What was lost is what is staged; the file is what the verifiers read.
-        for (per, bytes) in [("file", file_bytes), ("healed", cost.staged_bytes)] {
-            if bytes > 0 {
-                let fetched = cost.fetched_bytes as f64 / bytes as f64;
-                self.telemetry.observe(
-                    &format!("self_healing_fetched_bytes_per_{per}_byte"),
-                    &labels,
-                    fetched,
-                );
-            }
+        let fetched_per = |bytes: u64| cost.fetched_bytes as f64 / bytes as f64;
+        if cost.staged_bytes > 0 {
+            let fetched = fetched_per(cost.staged_bytes);
+            self.telemetry.observe("self_healing_fetched_bytes_per_healed_byte", &labels, fetched);
         }
         if file_bytes > 0 {
-            let staged = cost.staged_bytes as f64 / file_bytes as f64;
+            let (fetched, staged) = (fetched_per(file_bytes), cost.staged_bytes as f64 / file_bytes as f64);
+            self.telemetry.observe("self_healing_fetched_bytes_per_file_byte", &labels, fetched);
             self.telemetry.observe("self_healing_staged_bytes_per_file_byte", &labels, staged);
         }
     }
