@@ -200,7 +200,7 @@ fn a_broken_file_is_told_with_its_line_and_what_to_write() {
         ),
         (
             "[[step]]\ninject = { calls = [{ call = \"params\", fault = { type = \"late\" } }] }\n",
-            "unknown value `late`; known are fail, fail_after_acceptance, delay",
+            "unknown value `late`; did you mean `lag`? known are fail",
         ),
         (
             "[[step]]\ninject = { calls = [{ call = \"*\", account = \"a\", fault = { type = \"delay\", delay_ms = 99000000000 } }] }\n[[step]]\nquery = { name = \"Params\", as = \"a\" }\n",

@@ -22,7 +22,7 @@ pub struct Eligibility {
     /// What it last reported to hold, in bytes.
     pub cascade_kademlia_db_bytes: f64,
     /// The weight of its next reward. Rewards are never paid here, so nothing was ever smoothed: it is the reported
-    /// bytes of a node that holds enough, and otherwise 0.
+    /// bytes, or 0 without a fresh report.
     pub smoothed_weight: f64,
 }
 
@@ -149,28 +149,22 @@ impl State {
         if !matches!(node.state(), SupernodeState::Active | SupernodeState::StorageFull) {
             return ineligible("supernode state is not eligible");
         }
-        let Some(metrics) = self.supernode.metrics.get(validator_address) else {
+        let account = node.supernode_account.as_str();
+        let mut latest_first = self.audit.reports.by_epoch.values().rev();
+        let Some(report) = latest_first.find_map(|reports| reports.get(account)) else {
             return ineligible("no audit epoch report found");
         };
         let params = &self.supernode.params;
-        let bytes = metrics.metrics.cascade_kademlia_db_bytes;
-        let age = u64::try_from(self.height.saturating_sub(metrics.height)).unwrap_or(0);
+        let bytes = report.host_report.cascade_kademlia_db_bytes;
+        let age = u64::try_from(self.height.saturating_sub(report.report_height)).unwrap_or(0);
         let freshness = params.metrics_freshness_max_blocks;
-        if metrics.height <= 0 || metrics.height > self.height || (freshness != 0 && age > freshness) {
+        let is_from_past = (1..=self.height).contains(&report.report_height);
+        if !is_from_past || (freshness != 0 && age > freshness) {
             return Eligibility { cascade_kademlia_db_bytes: bytes, ..ineligible("audit report is stale") };
         }
-        if bytes < params.min_cascade_bytes_for_payment as f64 {
-            return Eligibility {
-                cascade_kademlia_db_bytes: bytes,
-                ..ineligible("cascade bytes below minimum threshold")
-            };
-        }
-        Eligibility {
-            eligible: true,
-            reason: "eligible",
-            cascade_kademlia_db_bytes: bytes,
-            smoothed_weight: bytes,
-        }
+        let eligible = bytes >= params.min_cascade_bytes_for_payment as f64;
+        let reason = if eligible { "eligible" } else { "cascade bytes below minimum threshold" };
+        Eligibility { eligible, reason, cascade_kademlia_db_bytes: bytes, smoothed_weight: bytes }
     }
 
     /// `PoolState`.

@@ -182,7 +182,8 @@ fn assigned_targets(state: &State, arguments: &mut Arguments) -> Result<Outcome,
     } else {
         AssignmentRule::StorageTruth { divisor: params.storage_truth_challenge_target_divisor }
     };
-    let [eligible, targets] = [&eligible, &targets].map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
+    let [eligible, targets] =
+        [&eligible, &targets].map(|list| list.iter().map(String::as_str).collect::<Vec<_>>());
     match assignment_rules::assigned_targets(&reporter, &eligible, &targets, &seed, rule) {
         Ok(duty) => Ok(Outcome::Answer(table(vec![
             ("prober", Kind::Bool(duty.is_prober).into()),

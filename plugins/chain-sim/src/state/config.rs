@@ -71,7 +71,7 @@ impl Default for SupernodeParams {
     }
 }
 
-/// The action module's parameters that any rule here reads (chain Appendix C).
+/// The action module's parameters (chain Appendix C).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActionParams {
@@ -89,6 +89,18 @@ pub struct ActionParams {
     pub svc_challenge_count: u32,
     /// Least chunks of a commitment.
     pub svc_min_chunks_for_challenge: u32,
+    /// Actions that a block may register; no rule here reads it.
+    pub max_actions_per_block: u64,
+    /// Supernodes that an action needs; no rule here reads it.
+    pub min_super_nodes: u64,
+    /// Fingerprints of a SENSE action; no rule here reads it.
+    pub max_dd_and_fingerprints: u64,
+    /// Least time of processing, in seconds; no rule here reads it.
+    pub min_processing_time_s: i64,
+    /// Most time of processing, in seconds; no rule here reads it.
+    pub max_processing_time_s: i64,
+    /// Share of an action's price for the supernodes, in ten-thousandths; no rule here reads it.
+    pub super_node_fee_share_bps: u64,
 }
 
 impl Default for ActionParams {
@@ -101,6 +113,12 @@ impl Default for ActionParams {
             foundation_fee_share_bps: 0,
             svc_challenge_count: 8,
             svc_min_chunks_for_challenge: 4,
+            max_actions_per_block: 10,
+            min_super_nodes: 3,
+            max_dd_and_fingerprints: 50,
+            min_processing_time_s: 60,
+            max_processing_time_s: 60 * 60,
+            super_node_fee_share_bps: 10_000,
         }
     }
 }
