@@ -87,6 +87,12 @@ pub enum Command {
     /// The scrub, which reads the node's whole store once in a cycle: how far it is; stand still; go on.
     #[command(subcommand)]
     Scrub(ScrubCommand),
+    /// What this node's challenges came to; read from the running node, or from the journal of a stopped one.
+    #[command(subcommand)]
+    Challenges(ChallengesCommand),
+    /// Evidence of failed challenges, which others can check: list it, export it, verify it.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Stop a running node or a kept devnet, and wait until it has.
     Stop(ControlArgs),
     /// Print a completion script for a shell.
@@ -113,6 +119,94 @@ pub struct ControlArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where a node's memory is.
+#[derive(Debug, Clone, Args)]
+pub struct MemoryArgs {
+    /// The node's manifest: it names the data directory of a running node, and the journal of a stopped one.
+    #[arg(long, short, value_name = "PATH", default_value = "node.toml")]
+    pub manifest: PathBuf,
+    /// Ask what runs with this data directory instead, such as a kept devnet.
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    pub data_dir: Option<PathBuf>,
+    /// Of this node of a devnet alone.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What challenges came to.
+#[derive(Debug, Subcommand)]
+pub enum ChallengesCommand {
+    /// List challenges, the latest first.
+    List {
+        /// Of this epoch alone.
+        #[arg(long, value_name = "N")]
+        epoch: Option<u64>,
+        /// About this account alone.
+        #[arg(long, value_name = "ACCOUNT")]
+        target: Option<String>,
+        /// Only those that count against their target.
+        #[arg(long)]
+        failed: bool,
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// Where to read.
+        #[command(flatten)]
+        memory: MemoryArgs,
+    },
+    /// Everything that is remembered of one challenge.
+    Show {
+        /// Its number in the list.
+        number: u64,
+        /// Where to read.
+        #[command(flatten)]
+        memory: MemoryArgs,
+    },
+}
+
+/// Evidence of failed challenges.
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// List the evidence that is kept, the latest first.
+    List {
+        /// Of this epoch alone.
+        #[arg(long, value_name = "N")]
+        epoch: Option<u64>,
+        /// Against this account alone.
+        #[arg(long, value_name = "ACCOUNT")]
+        target: Option<String>,
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// Where to read.
+        #[command(flatten)]
+        memory: MemoryArgs,
+    },
+    /// What a piece of evidence says and proves; or export its record.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// Write the record to this file, which must not exist.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Where to read.
+        #[command(flatten)]
+        memory: MemoryArgs,
+    },
+    /// Check records without asking anybody: what is proven, what is the challenger's word, what does not hold.
+    Verify {
+        /// The records.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// About plugins.

@@ -8,6 +8,7 @@
     reason = "this module owns the control socket, and the host runs on tokio"
 )]
 
+use crate::history::Query;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -55,6 +56,13 @@ pub enum Request {
     Scrub {
         /// Whether to stand still; as it is if absent.
         pause: Option<bool>,
+    },
+    /// What is remembered of challenges?
+    History {
+        /// Of this node of a devnet alone.
+        node: Option<String>,
+        /// The question.
+        query: Query,
     },
     /// Stop.
     Stop,

@@ -7,6 +7,7 @@ mod commands;
 mod control;
 mod devnet;
 mod download;
+mod history;
 mod operations;
 mod output;
 mod plugins;
@@ -44,6 +45,8 @@ fn carry_out(command: Command) -> Outcome {
         }
         Command::Tickets(control) => asynchronously(commands::ask::tickets(&control)),
         Command::Scrub(command) => asynchronously(commands::ask::scrub(&command)),
+        Command::Challenges(command) => asynchronously(commands::challenges::challenges(&command)),
+        Command::Evidence(command) => asynchronously(commands::evidence::evidence(&command)),
         Command::Stop(control) => asynchronously(commands::ask::stop(&control)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "lampkeeper", &mut std::io::stdout());

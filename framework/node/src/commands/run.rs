@@ -5,6 +5,7 @@
 use super::check::load;
 use crate::cli::exit;
 use crate::control::{Answer, Handler, Progress, Request, Server};
+use crate::history;
 use crate::operations;
 use crate::output::{self, Failure, Outcome};
 use crate::plugins::advisory;
@@ -97,6 +98,10 @@ impl Handler for NodeControl {
                     operations::fetch(&node, &ticket_id, &output, &progress).await
                 }
                 Request::Scrub { pause } => operations::scrub(&[node], pause).await,
+                Request::History { node: name, query } => {
+                    let journals = history::journals_of(&[node], name.as_deref())?;
+                    history::answer(&journals, &query).await
+                }
                 Request::Stop => {
                     let _ = stop.send(true);
                     Ok(json!({ "stopped": format!("{} is stopping", node.info().name) }))

@@ -15,6 +15,7 @@ mod watch;
 use crate::cli::{DevnetArgs, exit};
 use crate::commands::run::until_stopped;
 use crate::control::{self, Answer, Handler, Progress, Request, Server};
+use crate::history;
 use crate::operations;
 use crate::output::{Failure, Outcome};
 use cluster::{Cluster, Member};
@@ -130,7 +131,8 @@ fn interruption() -> Failure {
     Failure { message: "interrupted before the file was healed".to_owned(), code: exit::INTERRUPTED }
 }
 
-fn scheduler() -> Result<Arc<dyn Scheduler>, Failure> {
+/// The scheduler of commands that run in this process.
+pub fn scheduler() -> Result<Arc<dyn Scheduler>, Failure> {
     let handle = tokio::runtime::Handle::current();
     let scheduler = lampkeeper_scheduler_tokio::TokioScheduler::new(handle).map_err(Failure::failed)?;
     Ok(Arc::new(scheduler))
@@ -160,6 +162,11 @@ impl Handler for DevnetControl {
                 Request::Scrub { pause } => {
                     let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
                     operations::scrub(&nodes, pause).await
+                }
+                Request::History { node: name, query } => {
+                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
+                    let journals = history::journals_of(&nodes, name.as_deref())?;
+                    history::answer(&journals, &query).await
                 }
                 Request::Stop => {
                     let _ = stop.send(true);
