@@ -167,6 +167,12 @@ impl Node {
         status::of(self)
     }
 
+    /// The values of a gauge that this node's plugins have set, with the labels of each.
+    #[must_use]
+    pub fn gauges(&self, name: &str) -> Vec<(Vec<(String, String)>, f64)> {
+        self.telemetry.gauges(name)
+    }
+
     /// Stops the node: no new calls, then the services, then the plugins in the reverse order of their start, so that
     /// stores, journal and scheduler close last. Takes as long as the manifest allows at most.
     ///

@@ -86,12 +86,17 @@ fn a_shadow_is_given_only_where_one_was_chosen() {
         vec![
             plugin("full", &[Seam::HealStrategy], &[]),
             plugin("minimal", &[Seam::HealStrategy], &[]),
-            plugin("healer", &[Seam::Service], &[(Seam::HealStrategy, REQUIRED), (Seam::HealShadow, OPTIONAL)]),
+            plugin(
+                "healer",
+                &[Seam::Service],
+                &[(Seam::HealStrategy, REQUIRED), (Seam::HealShadow, OPTIONAL)],
+            ),
         ]
     };
     let strategy = (Seam::HealStrategy, "minimal");
     // (choice of a shadow, who is given)
-    for (shadow, expected) in [(None, None), (Some("full"), Some("full")), (Some("minimal"), Some("minimal"))] {
+    for (shadow, expected) in [(None, None), (Some("full"), Some("full")), (Some("minimal"), Some("minimal"))]
+    {
         let choices: Vec<_> = [strategy].into_iter().chain(shadow.map(|id| (Seam::HealShadow, id))).collect();
         let plan = resolved(plugins(), &choices).unwrap();
         assert_eq!(provider(&plan, "healer", Seam::HealStrategy), Some("minimal"));

@@ -108,6 +108,20 @@ impl Metrics {
             .sum()
     }
 
+    /// The values of a gauge on one node, with the labels of each; empty if there is none. For displays.
+    #[must_use]
+    pub fn gauges(&self, node: &str, name: &str) -> Vec<(Vec<(String, String)>, f64)> {
+        let state = self.lock();
+        let series = state.metrics.get(name).map(|metric| metric.series.iter()).into_iter().flatten();
+        let of_node = series
+            .filter(|(labels, _)| labels.iter().any(|label| *label == ("node".to_owned(), node.to_owned())));
+        let gauge = |(labels, measured): (&Series, &Measured)| match measured {
+            Measured::Gauge(value) => Some((labels.clone(), *value)),
+            Measured::Counter(_) | Measured::Histogram { .. } => None,
+        };
+        of_node.filter_map(gauge).collect()
+    }
+
     /// Everything in the text exposition format of Prometheus, by ascending name.
     #[must_use]
     pub fn render_prometheus(&self) -> String {

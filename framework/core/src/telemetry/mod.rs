@@ -65,6 +65,11 @@ impl NodeTelemetry {
         let _ = self.clock.set(scheduler);
     }
 
+    /// A gauge of this node, as [`Metrics::gauges`].
+    pub(crate) fn gauges(&self, name: &str) -> Vec<(Vec<(String, String)>, f64)> {
+        self.hub.metrics.gauges(&self.node, name)
+    }
+
     pub(crate) fn of_plugin(&self, plugin_id: &str) -> PluginTelemetry {
         // The level of an error: the span has to be there whatever the filter says, or records would lose their origin.
         let span =

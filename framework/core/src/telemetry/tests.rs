@@ -226,6 +226,10 @@ lampkeeper_metrics_dropped_total 0
 "#;
     assert_eq!(hub.metrics.render_prometheus(), expected);
     assert_eq!(hub.metrics.counter_total("calls_total"), 5);
+    let labels = [("node", "n1"), ("plugin", "p")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(hub.metrics.gauges("n1", "fill_level"), [(labels.to_vec(), 0.5)]);
+    assert_eq!(hub.metrics.gauges("n2", "fill_level"), []);
+    assert_eq!(hub.metrics.gauges("n1", "calls_total"), [], "not a gauge");
 }
 
 #[test]
