@@ -344,21 +344,22 @@ impl Asker {
         }
         let of_ticket = |detail: &str| Ok(Some(Ineligible::new("ticket_gone", detail)));
         match self.chain.ticket(ticket_id).await {
-            Ok(ticket) if is_challengeable(&ticket) => self.healed_since(view, ticket_id).await,
+            Ok(ticket) if is_challengeable(&ticket) => self.healed_lately(view, ticket_id).await,
             Ok(_) => of_ticket("the ticket is no longer stored"),
             Err(error) if error.is_not_found() => of_ticket("the ticket is gone"),
             Err(error) => Err(chain_fault(LOOKING_AGAIN, &error)),
         }
     }
 
-    /// Whether a heal of the ticket ended after the epoch was looked at: what was asked for may have been on its way, and
-    /// the loss, if it was one, is known and mended.
-    async fn healed_since(
+    /// Whether a heal of the ticket has ended within the grace or since: what was asked for may still be on its way, because
+    /// a healer publishes when the heal is verified, and not before (wire 5.11).
+    async fn healed_lately(
         &self,
         view: &EpochView,
         ticket_id: &str,
     ) -> Result<Option<Ineligible>, ChallengeError> {
-        let seen_at = u64::try_from(view.height).unwrap_or(0);
+        let height = u64::try_from(view.height).unwrap_or(0);
+        let settled_before = height.saturating_sub(self.config.grace_blocks);
         let mut next = Some(PageRequest::default());
         while let Some(request) = next {
             let page = self.chain.heal_ops_by_ticket(ticket_id, request.clone()).await;
@@ -367,9 +368,9 @@ impl Asker {
             let healed = page
                 .items
                 .iter()
-                .find(|op| op.status == HealOpStatus::Verified && op.updated_height >= seen_at);
+                .find(|op| op.status == HealOpStatus::Verified && op.updated_height > settled_before);
             if let Some(op) = healed {
-                let detail = format!("heal operation {} has mended the ticket meanwhile", op.heal_op_id);
+                let detail = format!("heal operation {} has mended the ticket lately", op.heal_op_id);
                 return Ok(Some(Ineligible::new("healed", detail)));
             }
         }

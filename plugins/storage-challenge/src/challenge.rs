@@ -109,7 +109,8 @@ impl TargetChallenger {
     ) -> Result<Option<StorageProofResult>, ChallengeError> {
         let chain = self.asker.chain.as_ref();
         let Some(seen) = self.seen.recently(chain, view, &target.account, bucket).await? else {
-            self.tell_no_row("challenge.no_eligible", "no_eligible", view, target, bucket);
+            let event = Event::new("challenge.no_eligible");
+            self.tell_no_row(event, "no_eligible", view, target, bucket);
             let row =
                 no_eligible_row(self.asker.signer.as_ref(), view.anchor.epoch_id, &target.account, bucket)?;
             return Ok(Some(row));
@@ -123,7 +124,7 @@ impl TargetChallenger {
                 Tried::Undecided(error) => return Err(error),
             }
         }
-        self.tell_no_row("challenge.unsayable", "unsayable", view, target, bucket);
+        self.tell_no_row(Event::new("challenge.unsayable"), "unsayable", view, target, bucket);
         Ok(None)
     }
 

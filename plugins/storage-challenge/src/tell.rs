@@ -28,13 +28,13 @@ impl TargetChallenger {
 
     pub(crate) fn tell_no_row(
         &self,
-        event: &str,
+        event: Event,
         result: &str,
         view: &EpochView,
         target: &Target,
         bucket: Bucket,
     ) {
-        let event = Event::new(event)
+        let event = event
             .with("epoch_id", view.anchor.epoch_id)
             .with("target", &target.account)
             .with("bucket", bucket.name());

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A heal operation of the ticket that ended some blocks after the epoch was looked at.
+/// A heal operation of the ticket that ended some blocks after the epoch was looked at, or before.
 fn healed(blocks_after: i64) -> Page<HealOp> {
     let op = HealOp {
         heal_op_id: 1,
@@ -202,7 +202,14 @@ fn the_chain_is_read_again_before_blame() {
         ("deregistered", script().supernode(&alpha, Err(gone()))),
         ("the ticket is no longer stored", script().ticket("17", Ok(healing))),
         ("the ticket is gone", script().ticket("17", Err(gone()))),
-        ("the ticket was healed", script().heal_ops_by_ticket("17", PageRequest::default(), Ok(healed(0)))),
+        (
+            "the ticket was healed meanwhile",
+            script().heal_ops_by_ticket("17", PageRequest::default(), Ok(healed(2))),
+        ),
+        (
+            "it was healed just before",
+            script().heal_ops_by_ticket("17", PageRequest::default(), Ok(healed(-29))),
+        ),
     ];
     for (what, script) in cases {
         let world = World::new();
@@ -222,7 +229,7 @@ fn the_chain_is_read_again_before_blame() {
 fn an_earlier_heal_and_one_that_failed_excuse_nobody() {
     let mut failed = healed(5);
     failed.items[0].status = HealOpStatus::Failed;
-    for (what, heals) in [("ended before", healed(-1)), ("failed", failed)] {
+    for (what, heals) in [("ended before the grace", healed(-30)), ("failed", failed)] {
         let world = World::new();
         world.habit("alpha", Reply::Hang);
         let script =

@@ -5,6 +5,7 @@ mod asking;
 mod history;
 mod legacy_calls;
 mod recording;
+mod repeating;
 mod rhythm;
 mod serving;
 mod support;

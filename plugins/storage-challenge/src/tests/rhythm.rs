@@ -5,7 +5,7 @@ use crate::challenge::TargetChallenger;
 use crate::config::Config;
 use crate::service::{ChallengeService, DISPATCHED_MARKER};
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
-use lampkeeper_plugin_sdk::api::chain::{EnforcementMode, Params, StorageProofResult};
+use lampkeeper_plugin_sdk::api::chain::{EnforcementMode, PageRequest, Params, StorageProofResult};
 use lampkeeper_plugin_sdk::api::journal::{JournalError, ProofJournal};
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::service::{Health, Service};
@@ -271,4 +271,36 @@ fn when_several_targets_fail_at_once_the_rows_wait_for_a_look_at_ourselves() {
         assert!(classes.contains(&ResultClass::TimeoutOrNoResponse), "{name}: {classes:?}");
     }
     assert_eq!(service.health(), Health::Ok);
+}
+
+#[test]
+fn a_chain_that_can_t_list_the_tickets_leads_to_no_row() {
+    let world = World::new();
+    let journal = MemoryJournal::new();
+    let script = MockChain::builder(CHALLENGER)
+        .tickets_of_supernode(&account("alpha"), PageRequest::default(), Err(super::support::unavailable()))
+        .always();
+    let chain = world.know(script, &["alpha"]).build();
+    let service = service(&world, world.challenger(chain, World::config()), &journal);
+    start(&world, &service);
+    world.scheduler.run_for(Duration::from_secs(30));
+    assert_eq!(rows(&world, &journal), [], "not even `no eligible ticket`");
+    assert!(matches!(service.health(), Health::Degraded { .. }));
+    let stage = [("stage", "listing_the_target's_tickets")];
+    assert!(world.telemetry.counter("challenge_held_total", &stage) > 0);
+}
+
+/// Counts are the finaliser's word, and nobody checks them (wire 4.2).
+#[test]
+fn a_count_far_above_the_number_of_ids_hinders_no_challenge() {
+    let mut world = World::new();
+    let ticket = &mut world.fixture.ticket;
+    (ticket.index_artifact_count, ticket.symbol_artifact_count) = (4_000_000, 4_000_000);
+    let journal = MemoryJournal::new();
+    start(&world, &targets(&world, &["alpha"], World::config(), &journal));
+    world.scheduler.run_for(Duration::from_secs(30));
+    let rows = rows(&world, &journal);
+    let recent = rows.iter().find(|row| row.bucket_type == Bucket::Recent).unwrap();
+    assert_eq!((recent.result_class, recent.artifact_count), (ResultClass::Pass, 4_000_000));
+    assert!(recent.artifact_ordinal < recent.artifact_count);
 }

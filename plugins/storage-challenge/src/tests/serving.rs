@@ -7,7 +7,7 @@ use super::support::{
 use crate::serve::CompoundProofHandler;
 use lampkeeper_plugin_sdk::api::chain::{ChainError, Params};
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
-use lampkeeper_plugin_sdk::api::store::StoreError;
+use lampkeeper_plugin_sdk::api::store::{ArtifactStore, StoreError};
 use lampkeeper_plugin_sdk::api::transport::{CallerMint, Status, StatusCode, UnaryHandler};
 use lampkeeper_plugin_sdk::protocol::transcript::{ChallengedArtifact, Transcript};
 use lampkeeper_plugin_sdk::protocol::verified_slice;
@@ -103,6 +103,18 @@ fn a_right_request_is_answered_with_a_proof_and_a_signature() {
     };
     let signature = hex::decode(&response.recipient_signature).unwrap();
     public_key("alpha").verify(transcript.hash().unwrap().as_bytes(), &signature).unwrap();
+}
+
+#[test]
+fn an_artifact_is_read_once_whatever_the_number_of_ranges() {
+    let world = World::new();
+    let store = &world.stores["alpha"];
+    world.scheduler.block_on(store.take_checked()).unwrap();
+    let request = request(&world);
+    assert!(request.ranges.len() > 1 && call(&world, &alpha(&world), &request).unwrap().ok);
+    let read = world.scheduler.block_on(store.take_checked()).unwrap();
+    assert_eq!(read.len(), 1, "{read:?}");
+    assert!(read[0].is_intact && read[0].key == world.fixture.symbols[0].key);
 }
 
 #[test]
@@ -212,10 +224,7 @@ fn each_state_of_an_artifact_has_its_failure() {
     let key = world.fixture.symbols[0].key;
     world.stores["alpha"].damage(&key);
     assert_eq!(call(&world, &handler, &asked).unwrap().failure(), CompoundProofFailure::Damaged);
-    {
-        use lampkeeper_plugin_sdk::api::store::ArtifactStore;
-        assert!(world.scheduler.block_on(world.stores["alpha"].delete(&key)).unwrap());
-    }
+    assert!(world.scheduler.block_on(world.stores["alpha"].delete(&key)).unwrap());
     assert_eq!(call(&world, &handler, &asked).unwrap().failure(), CompoundProofFailure::Missing);
     let index = &world.fixture.id_files[0];
     let far = GetCompoundProofRequest {
