@@ -110,6 +110,16 @@ impl RecordingTelemetry {
         self.lock().observations.get(&series(name, labels)).cloned().unwrap_or_default()
     }
 
+    /// The names of all metrics that were touched, with their kind: `counter`, `gauge` or `distribution`.
+    #[must_use]
+    pub fn metric_kinds(&self) -> BTreeMap<String, &'static str> {
+        let records = self.lock();
+        let counters = records.counters.keys().map(|(name, _)| (name.clone(), "counter"));
+        let gauges = records.gauges.keys().map(|(name, _)| (name.clone(), "gauge"));
+        let distributions = records.observations.keys().map(|(name, _)| (name.clone(), "distribution"));
+        counters.chain(gauges).chain(distributions).collect()
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         *self.lock() = Records::default();

@@ -144,8 +144,8 @@ impl ScrubService {
             let paused = paused.unwrap_or(false);
             self.telemetry.gauge("scrub_paused", &[], f64::from(u8::from(paused)));
             if paused != was_paused {
-                let name = if paused { "scrub.paused" } else { "scrub.resumed" };
-                self.telemetry.event(Event::new(name).with("cycle", walk.position.cycle));
+                let turned = if paused { Event::new("scrub.paused") } else { Event::new("scrub.resumed") };
+                self.telemetry.event(turned.with("cycle", walk.position.cycle));
             }
             if paused && !was_paused {
                 self.mark(walk.position).await?;
