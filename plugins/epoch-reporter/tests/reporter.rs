@@ -9,10 +9,14 @@ mod common;
 
 use common::*;
 use lampkeeper_plugin_sdk::api::chain::*;
+use lampkeeper_plugin_sdk::api::history::{
+    ChallengeEnd, ChallengeEntry, HistoryFilter, HistoryJournal, RowState,
+};
 use lampkeeper_plugin_sdk::api::journal::ProofJournal;
 use lampkeeper_plugin_sdk::api::telemetry::Value;
 use lampkeeper_plugin_sdk::protocol::words::Bucket;
 use lampkeeper_plugin_sdk::testkit::MockChainBuilder;
+use lampkeeper_plugin_sdk::testkit::conformance::sample_challenge;
 use std::time::Duration;
 
 use EnforcementMode::{Full, Shadow, Soft, Unspecified};
@@ -64,6 +68,27 @@ fn one_report_carries_rows_ports_and_the_true_usage() {
     let expected = expected.map(|(name, value)| (name.to_owned(), Value::Integer(value)));
     assert_eq!(event.fields, expected.into_iter().collect());
     world.chain.assert_done();
+}
+
+/// What an operator sees of rows that a report has no room for, and of a report that the chain had already.
+#[test]
+fn throttled_rows_and_duplicates_are_counted() {
+    let probes = (1..=20).map(|number| row(Bucket::Probation, &number.to_string()));
+    let rows: Vec<_> = covering_rows().into_iter().chain(probes).collect();
+    let world = World::start(submissions(open_epoch(Full), vec![executed()]), &rows);
+    world.looks(1);
+    assert_eq!(world.reports()[0].storage_proof_results.len(), 16);
+    let throttled = [("reason", "throttled")];
+    assert_eq!(world.telemetry.counter("report_rows_left_out_total", &throttled), 6);
+    assert_eq!(world.telemetry.counter("reports_submitted_total", &[]), 1);
+    assert_eq!(world.telemetry.gauge_value("report_rows_waiting", &[]), Some(0.0));
+
+    let duplicate = vec![Err(rejected(RejectionReason::DuplicateReport))];
+    let world = World::start(submissions(open_epoch(Full), duplicate), &covering_rows());
+    world.looks(2);
+    assert_eq!(world.telemetry.counter("reports_duplicate_total", &[]), 1);
+    assert_eq!(world.telemetry.counter("reports_submitted_total", &[]), 0);
+    assert_eq!(world.waiting(EPOCH), [""; 0], "the rows have served");
 }
 
 #[test]
@@ -380,6 +405,38 @@ fn an_unknown_usage_holds_the_report_until_late_and_a_known_one_is_remembered() 
     *world.store.usage.lock().unwrap() = None;
     world.looks(1);
     assert_eq!(world.reports()[1].host_report, world.reports()[0].host_report);
+}
+
+/// The memory of challenges learns which rows the chain has: from its answer, or from the report that is there.
+#[test]
+fn reported_rows_are_remembered_as_such() {
+    let hashed = |hash: &str, row| StorageProofResult { transcript_hash: hash.to_owned(), ..row };
+    let rows = vec![hashed("aa", row(Bucket::Recent, "1")), hashed("bb", row(Bucket::Old, "2"))];
+    let there = EpochReport { storage_proof_results: rows[..1].to_vec(), ..on_chain() };
+    let present = chain(Full).current_epoch(Ok(epoch(EPOCH))).always();
+    let table = [
+        (
+            submissions(open_epoch(Full), vec![executed()]),
+            [RowState::NotReported, RowState::Reported, RowState::Reported],
+        ),
+        (
+            present.epoch_report(&own_account(), EPOCH, Ok(there)),
+            [RowState::NotReported, RowState::NotReported, RowState::Reported],
+        ),
+    ];
+    for (chain, expected) in table {
+        let world = World::prepare(chain, &rows);
+        let entries = ["aa", "bb", "of a probe that passed"].map(|hash| ChallengeEntry {
+            transcript_hash: hash.to_owned(),
+            ..sample_challenge(EPOCH, "a", ChallengeEnd::NotEligible)
+        });
+        world.scheduler.block_on(world.journal.record_challenges(&entries, &[])).unwrap();
+        world.run();
+        world.looks(2);
+        let challenges = world.scheduler.block_on(world.journal.challenges(&HistoryFilter::default()));
+        let states: Vec<_> = challenges.unwrap().into_iter().map(|challenge| challenge.row).collect();
+        assert_eq!(states, expected, "the latest first");
+    }
 }
 
 #[test]
