@@ -87,13 +87,12 @@ impl Recorder {
         Self { journal, telemetry, chain_id, waiting: Mutex::default() }
     }
 
-    fn add(&self, entry: ChallengeEntry, evidence: Option<KeptEvidence>) {
+    fn add(&self, mut entry: ChallengeEntry, evidence: Option<KeptEvidence>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let of_target = waiting.entry(entry.target_account.clone()).or_default();
         if of_target.entries.len() >= ENTRIES_WAITING_MAX {
             of_target.entries.pop_front();
         }
-        let mut entry = entry;
         if let Some(evidence) = evidence
             && of_target.evidence.len() < EVIDENCE_WAITING_MAX
         {

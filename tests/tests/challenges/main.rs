@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a page of the documentation shows what is printed")]
 
 mod adversaries;
+mod evidence;
 mod honesty;
 mod liars;
 mod network;

@@ -30,7 +30,8 @@ pub(super) async fn history(report: &mut Report, make: &impl AsyncFn() -> Arc<dy
 }
 
 /// A challenge in which no two fields of one type have the same value.
-pub(super) fn challenge(epoch_id: u64, target: &str, end: ChallengeEnd) -> ChallengeEntry {
+#[must_use]
+pub fn challenge(epoch_id: u64, target: &str, end: ChallengeEnd) -> ChallengeEntry {
     ChallengeEntry {
         epoch_id,
         target_account: target.to_owned(),

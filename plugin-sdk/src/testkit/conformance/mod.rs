@@ -29,6 +29,7 @@ mod transport;
 
 pub use chain::{ChainFixture, ChainReport, ForcedFault, chain};
 pub use heal_strategy::{heal_strategy, heal_strategy_plugin};
+pub use history::challenge as sample_challenge;
 pub use journal::{
     claim as sample_claim, journal, journal_of_first_version, journal_survives_reopening,
     proof_row as sample_proof_row,
