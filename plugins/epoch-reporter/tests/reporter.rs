@@ -439,38 +439,6 @@ fn reported_rows_are_remembered_as_such() {
     }
 }
 
-/// The memory of challenges learns which rows the chain has: from its answer, or from the report that is there.
-#[test]
-fn reported_rows_are_remembered_as_such() {
-    let hashed = |hash: &str, row| StorageProofResult { transcript_hash: hash.to_owned(), ..row };
-    let rows = vec![hashed("aa", row(Bucket::Recent, "1")), hashed("bb", row(Bucket::Old, "2"))];
-    let there = EpochReport { storage_proof_results: rows[..1].to_vec(), ..on_chain() };
-    let present = chain(Full).current_epoch(Ok(epoch(EPOCH))).always();
-    let table = [
-        (
-            submissions(open_epoch(Full), vec![executed()]),
-            [RowState::NotReported, RowState::Reported, RowState::Reported],
-        ),
-        (
-            present.epoch_report(&own_account(), EPOCH, Ok(there)),
-            [RowState::NotReported, RowState::NotReported, RowState::Reported],
-        ),
-    ];
-    for (chain, expected) in table {
-        let world = World::prepare(chain, &rows);
-        let entries = ["aa", "bb", "of a probe that passed"].map(|hash| ChallengeEntry {
-            transcript_hash: hash.to_owned(),
-            ..sample_challenge(EPOCH, "a", ChallengeEnd::NotEligible)
-        });
-        world.scheduler.block_on(world.journal.record_challenges(&entries, &[])).unwrap();
-        world.run();
-        world.looks(2);
-        let challenges = world.scheduler.block_on(world.journal.challenges(&HistoryFilter::default()));
-        let states: Vec<_> = challenges.unwrap().into_iter().map(|challenge| challenge.row).collect();
-        assert_eq!(states, expected, "the latest first");
-    }
-}
-
 #[test]
 fn the_descriptor_says_what_the_plugin_needs() {
     let descriptor = lampkeeper_epoch_reporter::descriptor();
