@@ -1,5 +1,6 @@
 //! How long the chain takes to close epochs, and whether its state stays bounded.
 #![expect(clippy::expect_used, reason = "a benchmark that can't go on has nothing to measure")]
+#![expect(clippy::print_stdout, reason = "the size of the state belongs to the result")]
 
 use lampkeeper_chain_sim::message::EpochReport;
 use lampkeeper_chain_sim::state::supernodes::SupernodeRecord;

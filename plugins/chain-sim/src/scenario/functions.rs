@@ -74,6 +74,27 @@ pub(super) fn call(
     arguments: &mut Arguments,
 ) -> Result<Outcome, Problem> {
     match name {
+        "decay" | "scale" | "classify" | "base_deltas" | "trust_band" => scores(state, name, arguments),
+        "epoch_of" | "heal_hash" | "heal_participants" => heals(state, name, arguments),
+        "write_anchor" | "assigned_targets" | "target_rank" | "pair_rank" => ranks(state, name, arguments),
+        "header_hash" | "anchor_seed" | "set_commitment" | "build_anchor" | "assignment"
+        | "legacy_challengers" => anchors(state, name, arguments),
+        "validate_params" | "default_params" | "params_commitment" => parameters(state, name, arguments),
+        "validate_commitment"
+        | "merkle_leaf"
+        | "merkle_root"
+        | "merkle_proof"
+        | "merkle_verify"
+        | "id_file_keys" => commitments(state, name, arguments),
+        "share_fees" | "anchor_artifact_counts" | "create_evidence" => writing(state, name, arguments),
+        "sign_document" => sign_document(line, arguments),
+        "genesis" => genesis(state, arguments),
+        _ => Err(unknown(line, "function", name, &FUNCTIONS)),
+    }
+}
+
+fn scores(state: &State, name: &str, arguments: &mut Arguments) -> Result<Outcome, Problem> {
+    match name {
         "decay" => integer(decay(
             arguments.read_required("score")?,
             arguments.read_required("factor")?,
@@ -102,10 +123,15 @@ pub(super) fn call(
                 ("ticket", Value::integer(deltas.ticket)),
             ])))
         }
-        "trust_band" => {
+        _ => {
             let band = crate::scoring::trust_band(arguments.read_required("score")?, &state.params());
             Ok(Outcome::Answer(band.name().into()))
         }
+    }
+}
+
+fn heals(state: &State, name: &str, arguments: &mut Arguments) -> Result<Outcome, Problem> {
+    match name {
         "epoch_of" => {
             let schedule = state.schedule();
             let epoch_id = schedule.epoch_at(arguments.read_required("height")?);
@@ -119,7 +145,7 @@ pub(super) fn call(
             let ticket_id: String = arguments.read_required("ticket_id")?;
             Ok(Outcome::Answer(format!("{:016x}", heal_hash(&ticket_id, arguments.read("epoch_id")?)).into()))
         }
-        "heal_participants" => {
+        _ => {
             let ticket_id: String = arguments.read_required("ticket_id")?;
             let accounts: Vec<String> = arguments.read_required("accounts")?;
             let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
@@ -130,17 +156,11 @@ pub(super) fn call(
                 ("verifiers", Value::of(&found.verifiers)?),
             ])))
         }
-        "header_hash" | "anchor_seed" | "set_commitment" | "build_anchor" | "assignment"
-        | "legacy_challengers" => anchors(state, name, arguments),
-        "validate_params" | "default_params" | "params_commitment" => parameters(state, name, arguments),
-        "validate_commitment"
-        | "merkle_leaf"
-        | "merkle_root"
-        | "merkle_proof"
-        | "merkle_verify"
-        | "id_file_keys" => commitments(state, name, arguments),
-        "share_fees" | "anchor_artifact_counts" | "create_evidence" => writing(state, name, arguments),
-        "sign_document" => sign_document(line, arguments),
+    }
+}
+
+fn ranks(state: &mut State, name: &str, arguments: &mut Arguments) -> Result<Outcome, Problem> {
+    match name {
         "write_anchor" => {
             let epoch_id = arguments.read("epoch_id")?;
             let hash: Vec<u8> = arguments.read("block_hash")?;
@@ -150,7 +170,7 @@ pub(super) fn call(
             })
         }
         "assigned_targets" => assigned_targets(state, arguments),
-        "target_rank" | "pair_rank" => {
+        _ => {
             let seed: Vec<u8> = arguments.read_required("seed")?;
             let account: String = arguments.read_required("account")?;
             match name {
@@ -161,8 +181,6 @@ pub(super) fn call(
                 }
             }
         }
-        "genesis" => genesis(state, arguments),
-        _ => Err(unknown(line, "function", name, &FUNCTIONS)),
     }
 }
 
