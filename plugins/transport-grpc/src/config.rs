@@ -37,6 +37,9 @@ pub struct Config {
     pub handshake_timeout_ms: u64,
     /// Connections whose peer has proved nothing yet. When there are more, the oldest one goes.
     pub unproved_connections_max: u32,
+    /// How long a connection may stay without having proved anything, however many others come. Those wait to be
+    /// accepted.
+    pub unproved_time_min_ms: u64,
     /// Handshakes that this node begins at the same time; further ones wait.
     pub outgoing_handshakes_max: u32,
     /// Connections of peers that have proved their accounts; further ones are refused.
@@ -102,6 +105,7 @@ impl Default for Config {
             reflection: true,
             handshake_timeout_ms: 10_000,
             unproved_connections_max: 256,
+            unproved_time_min_ms: 1_000,
             outgoing_handshakes_max: 100,
             connections_max: 512,
             ordinary_connections_max: 128,
@@ -161,16 +165,20 @@ impl Config {
                 return invalid(key, "a window has 65535 to 2147483647 bytes");
             }
         }
+        if self.unproved_time_min_ms > self.handshake_timeout_ms {
+            return invalid("unproved_time_min_ms", "it is longer than handshake_timeout_ms");
+        }
         if self.connection_window_bytes < self.stream_window_bytes {
             return invalid("connection_window_bytes", "it is smaller than stream_window_bytes");
         }
         Ok(self)
     }
 
-    fn counts_and_times(&self) -> [(&'static str, u64); 23] {
+    fn counts_and_times(&self) -> [(&'static str, u64); 24] {
         [
             ("handshake_timeout_ms", self.handshake_timeout_ms),
             ("unproved_connections_max", self.unproved_connections_max.into()),
+            ("unproved_time_min_ms", self.unproved_time_min_ms),
             ("outgoing_handshakes_max", self.outgoing_handshakes_max.into()),
             ("connections_max", self.connections_max.into()),
             ("connections_per_account_max", self.connections_per_account_max.into()),

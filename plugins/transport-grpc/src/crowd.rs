@@ -3,11 +3,13 @@
 //! Owns both counts and their limits. Connections end when their [`Cancel`] is given; what that does is theirs.
 
 use crate::channel::handshake::{PeerIdentity, PeerType};
-use crate::config::Config;
+use crate::config::{Config, millis};
 use lampkeeper_plugin_sdk::api::Account;
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
+use lampkeeper_plugin_sdk::api::scheduler::Moment;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// All connections that peers have made.
 pub(crate) struct Crowd {
@@ -17,6 +19,7 @@ pub(crate) struct Crowd {
 
 struct Limits {
     unproved: usize,
+    unproved_time_min: Duration,
     proved: usize,
     ordinary: usize,
     per_account: usize,
@@ -25,7 +28,7 @@ struct Limits {
 #[derive(Default)]
 struct State {
     next_number: u64,
-    unproved: BTreeMap<u64, Cancel>,
+    unproved: BTreeMap<u64, (Moment, Cancel)>,
     proved: BTreeMap<u64, (Account, PeerType, Cancel)>,
 }
 
@@ -49,6 +52,7 @@ impl Crowd {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = Limits {
             unproved: config.unproved_connections_max as usize,
+            unproved_time_min: millis(config.unproved_time_min_ms),
             proved: config.connections_max as usize,
             ordinary: config.ordinary_connections_max as usize,
             per_account: config.connections_per_account_max as usize,
@@ -56,21 +60,33 @@ impl Crowd {
         Self { limits, state: Mutex::new(State::default()) }
     }
 
+    /// Whether a connection may be accepted now. If there are too many that have proved nothing, the oldest of them has a
+    /// minimum of time first, so that a flood can't push out a peer that is about to prove itself: further connections wait
+    /// with the system.
+    pub(crate) fn has_room(&self, now: Moment) -> bool {
+        let state = self.lock();
+        let oldest = state.unproved.first_key_value().map(|(_, (since, _))| now.since(*since));
+        state.unproved.len() < self.limits.unproved
+            || oldest.is_some_and(|age| age >= self.limits.unproved_time_min)
+    }
+
     /// A place for a new connection. When there are too many, the one that has been there longest without proving
-    /// anything goes: a peer that means well takes milliseconds. The flag says whether one had to.
-    pub(crate) fn enter(self: &Arc<Self>, ended: &Cancel) -> (Place, bool) {
+    /// anything goes. The flag says whether one had to.
+    pub(crate) fn enter(self: &Arc<Self>, ended: &Cancel, now: Moment) -> (Place, bool) {
         let cut = ended.child();
         let mut state = self.lock();
         let pushed_out = match state.unproved.len() >= self.limits.unproved {
-            true => state.unproved.pop_first().map(|(_, oldest)| oldest),
+            true => state.unproved.pop_first().map(|(_, (_, oldest))| oldest),
             false => None,
         };
         let number = state.next_number;
         state.next_number += 1;
-        state.unproved.insert(number, cut.clone());
+        state.unproved.insert(number, (now, cut.clone()));
         drop(state);
         let is_crowded = pushed_out.is_some();
-        pushed_out.inspect(Cancel::cancel);
+        if let Some(oldest) = pushed_out {
+            oldest.cancel();
+        }
         (Place { crowd: Arc::clone(self), number, cut }, is_crowded)
     }
 
@@ -102,7 +118,9 @@ impl Crowd {
             None
         };
         drop(state);
-        pushed_out.inspect(|(.., oldest)| oldest.cancel());
+        if let Some((.., oldest)) = pushed_out {
+            oldest.cancel();
+        }
         refused.map_or(Ok(()), Err)
     }
 
@@ -125,6 +143,7 @@ mod tests {
     fn crowd() -> Arc<Crowd> {
         Arc::new(Crowd::new(&Config {
             unproved_connections_max: 3,
+            unproved_time_min_ms: 10,
             connections_max: 4,
             ordinary_connections_max: 2,
             connections_per_account_max: 2,
@@ -137,16 +156,21 @@ mod tests {
         PeerIdentity { account: account.to_owned(), peer_type, public_key }
     }
 
+    fn at(since_start_ms: u64) -> Moment {
+        Moment::from_start(millis(since_start_ms))
+    }
+
     #[test]
     fn the_oldest_that_proved_nothing_makes_room() {
         let crowd = crowd();
         let ended = Cancel::new();
-        let mut places: Vec<Place> = (0..3).map(|_| crowd.enter(&ended).0).collect();
+        let mut places: Vec<Place> = (0..3).map(|_| crowd.enter(&ended, at(0)).0).collect();
         crowd.prove(&places[0], &peer("a", PeerType::Supernode)).unwrap();
         assert_eq!(crowd.counts(), (2, 1));
-        assert!(!crowd.enter(&ended).1 || crowd.counts().0 == 2);
-        places.push(crowd.enter(&ended).0);
-        let (latest, is_crowded) = crowd.enter(&ended);
+        let (place, is_crowded) = crowd.enter(&ended, at(0));
+        assert!(!is_crowded);
+        places.push(place);
+        let (latest, is_crowded) = crowd.enter(&ended, at(0));
         assert!(is_crowded);
         let cut: Vec<bool> = places.iter().map(|place| place.cut.is_cancelled()).collect();
         assert_eq!(cut, [false, true, false, false], "the proved one stays");
@@ -156,11 +180,27 @@ mod tests {
     }
 
     #[test]
+    fn everybody_has_a_minimum_of_time() {
+        let crowd = crowd();
+        let ended = Cancel::new();
+        let mut places = Vec::new();
+        for (now_ms, has_room) in [(0, true), (1, true), (2, true), (3, false), (9, false), (10, true)] {
+            assert_eq!(crowd.has_room(at(now_ms)), has_room, "after {now_ms} ms");
+            if has_room {
+                places.push(crowd.enter(&ended, at(now_ms)).0);
+            }
+        }
+        assert!(!crowd.has_room(at(10)), "the next oldest came at 1 ms");
+        drop(places.pop());
+        assert!(crowd.has_room(at(10)));
+    }
+
+    #[test]
     fn accounts_have_limits_each_and_together() {
         let crowd = crowd();
         let ended = Cancel::new();
-        let mut enter = |account: &str, peer_type| {
-            let place = crowd.enter(&ended).0;
+        let enter = |account: &str, peer_type| {
+            let place = crowd.enter(&ended, at(0)).0;
             let outcome = crowd.prove(&place, &peer(account, peer_type));
             (place, outcome)
         };

@@ -32,6 +32,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// After a failed accept, which is mostly for want of file descriptors, others may end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a full house looks for room.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
 /// How often a connection looks at the age of its calls.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest headers of a request.
@@ -106,13 +108,19 @@ impl Drop for GrpcServer {
 async fn accept(shared: Arc<Shared>, listener: TcpListener, alive: mpsc::Sender<Infallible>) {
     let mut draining = shared.draining.cancelled();
     loop {
-        let accepted = match select(pin!(listener.accept()), &mut draining).await {
+        let accepting = async {
+            while !shared.crowd.has_room(shared.scheduler.now()) {
+                shared.scheduler.sleep(ROOM_PAUSE).await;
+            }
+            listener.accept().await
+        };
+        let accepted = match select(pin!(accepting), &mut draining).await {
             Either::Left((accepted, _)) => accepted,
             Either::Right(_) => return,
         };
         match accepted {
             Ok((socket, _)) => {
-                let (place, is_crowded) = shared.crowd.enter(&shared.ended);
+                let (place, is_crowded) = shared.crowd.enter(&shared.ended, shared.scheduler.now());
                 if is_crowded {
                     shared.telemetry.count("transport_connections_pushed_out_total", &[], 1);
                 }

@@ -1,0 +1,6 @@
+//! The transport over real sockets on the loopback interface.
+
+mod common;
+mod conformance;
+mod hostile;
+mod serving;
