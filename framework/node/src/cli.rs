@@ -84,6 +84,9 @@ pub enum Command {
     },
     /// List the tickets that the node knows.
     Tickets(ControlArgs),
+    /// Heals: what this node has staged and claimed, and what will become of it.
+    #[command(subcommand)]
+    Heals(HealsCommand),
     /// The scrub, which reads the node's whole store once in a cycle: how far it is; stand still; go on.
     #[command(subcommand)]
     Scrub(ScrubCommand),
@@ -233,6 +236,43 @@ pub enum PluginsCommand {
 pub enum ManifestCommand {
     /// Print the JSON Schema of manifests, for editors.
     Schema,
+}
+
+/// What to tell of heals.
+#[derive(Debug, Subcommand)]
+pub enum HealsCommand {
+    /// What is staged or claimed, two lines each.
+    List(HealsArgs),
+    /// Everything about one heal operation: what is on disk, what the chain says, what comes next and what goes.
+    Show {
+        /// The operation.
+        heal_op_id: u64,
+        /// Which node.
+        #[command(flatten)]
+        args: HealsArgs,
+    },
+}
+
+impl HealsCommand {
+    /// Which node, and the operation if only one is meant.
+    #[must_use]
+    pub const fn parts(&self) -> (&HealsArgs, Option<u64>) {
+        match self {
+            Self::List(args) => (args, None),
+            Self::Show { heal_op_id, args } => (args, Some(*heal_op_id)),
+        }
+    }
+}
+
+/// Whose heals.
+#[derive(Debug, Args)]
+pub struct HealsArgs {
+    /// Where the node runs.
+    #[command(flatten)]
+    pub control: ControlArgs,
+    /// Look at the data of this manifest's node, which is stopped, instead of asking a running one.
+    #[arg(long, short, value_name = "PATH", conflicts_with = "data_dir")]
+    pub manifest: Option<PathBuf>,
 }
 
 /// What the scrub is to do.

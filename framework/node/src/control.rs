@@ -52,6 +52,11 @@ pub enum Request {
         /// Absolute path of a file that does not exist, or of a directory; written by the node's process.
         output: PathBuf,
     },
+    /// What is staged or claimed?
+    Heals {
+        /// The operation; all of them if absent.
+        heal_op_id: Option<u64>,
+    },
     /// How far the scrub is, after it was paused or resumed if that was asked.
     Scrub {
         /// Whether to stand still; as it is if absent.

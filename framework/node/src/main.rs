@@ -44,6 +44,7 @@ fn carry_out(command: Command) -> Outcome {
             asynchronously(commands::ask::fetch(&ticket, output.as_deref(), &control))
         }
         Command::Tickets(control) => asynchronously(commands::ask::tickets(&control)),
+        Command::Heals(command) => asynchronously(commands::heals::heals(&command)),
         Command::Scrub(command) => asynchronously(commands::ask::scrub(&command)),
         Command::Challenges(command) => asynchronously(commands::challenges::challenges(&command)),
         Command::Evidence(command) => asynchronously(commands::evidence::evidence(&command)),

@@ -15,7 +15,7 @@ use lampkeeper_plugin_sdk::cascade::{
 use lampkeeper_plugin_sdk::scrub as switch;
 use lampkeeper_protocol::cascade::codec::FileSource;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,9 @@ pub async fn status(nodes: &[Arc<Node>]) -> Result<Value, String> {
         let mut status = serde_json::to_value(node.status()).map_err(text)?;
         let state =
             chain.supernode(&node.info().account).await.map(|supernode| supernode.state.name().to_owned());
+        let margins = margins(node);
+        status["tickets_watched"] = json!(margins.len());
+        status["margin_symbols_min"] = json!(margins.values().min());
         status["state"] = json!(state.unwrap_or_else(|_| "not registered".to_owned()));
         states.push(status);
     }
@@ -68,6 +71,17 @@ pub async fn status(nodes: &[Arc<Node>]) -> Result<Value, String> {
         "epoch_id": epoch.epoch_id,
     });
     Ok(json!({ "chain": chain, "nodes": states }))
+}
+
+/// How far tickets are from being lost, as the node's healing service last saw it: distinct live symbols beyond those
+/// needed, by ticket.
+fn margins(node: &Node) -> BTreeMap<String, i64> {
+    let gauges = node.gauges("ticket_margin_symbols");
+    let margin = |(labels, value): (Vec<(String, String)>, f64)| {
+        let ticket_id = labels.into_iter().find(|(name, _)| name == "ticket_id");
+        ticket_id.map(|(_, ticket_id)| (ticket_id, value as i64))
+    };
+    gauges.into_iter().filter_map(margin).collect()
 }
 
 /// How far the scrubs of these nodes are, after pausing or resuming them if that is asked. All that it needs is in the
@@ -106,13 +120,16 @@ pub async fn scrub(nodes: &[Arc<Node>], pause: Option<bool>) -> Result<Value, St
 /// If the chain can't be asked.
 pub async fn tickets(node: &Node) -> Result<Value, String> {
     let chain = seams(node)?.chain;
+    let margins = margins(node);
     let mut listed = Vec::new();
     let mut next = Some(PageRequest::default());
     while let Some(request) = next {
         let page = chain.tickets(request.clone()).await.map_err(text)?;
         next = request.after(&page);
         for ticket in page.items {
-            listed.push(describe(chain.as_ref(), &ticket).await?);
+            let mut described = describe(chain.as_ref(), &ticket).await?;
+            described["margin_symbols"] = json!(margins.get(&ticket.ticket_id));
+            listed.push(described);
         }
         if listed.len() >= TICKETS_LISTED_MAX {
             break;

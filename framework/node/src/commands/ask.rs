@@ -44,6 +44,10 @@ fn print_node(node: &Value) {
         text(&node["state"]),
         text(&node["account"])
     ));
+    if let Some(margin) = node["margin_symbols_min"].as_i64() {
+        let watched = &node["tickets_watched"];
+        output::line(format!("           smallest margin of {watched} tickets: {margin} symbols"));
+    }
     for plugin in node["plugins"].as_array().into_iter().flatten() {
         for service in plugin["services"].as_array().into_iter().flatten() {
             output::line(format!(
@@ -93,11 +97,12 @@ pub async fn tickets(control: &ControlArgs) -> Outcome {
     }
     for ticket in tickets {
         output::line(format!(
-            "{:<8} {:<10} {:>9} KiB  deterioration {:<4} {}",
+            "{:<8} {:<10} {:>9} KiB  deterioration {:<4} margin {:<6} {}",
             text(&ticket["ticket_id"]),
             text(&ticket["state"]),
             ticket["file_size_kbs"],
             ticket["deterioration"],
+            ticket["margin_symbols"].as_i64().map_or_else(|| "?".to_owned(), |margin| margin.to_string()),
             text(&ticket["file_name"])
         ));
     }

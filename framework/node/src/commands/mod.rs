@@ -3,6 +3,11 @@
 pub mod ask;
 pub mod challenges;
 pub mod check;
+#[cfg(feature = "self-healing")]
+pub mod heals;
+#[cfg(not(feature = "self-healing"))]
+#[path = "heals_left_out.rs"]
+pub mod heals;
 pub mod evidence;
 pub mod keys;
 pub mod memory;

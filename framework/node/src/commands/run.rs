@@ -97,6 +97,7 @@ impl Handler for NodeControl {
                 Request::Fetch { ticket_id, output } => {
                     operations::fetch(&node, &ticket_id, &output, &progress).await
                 }
+                Request::Heals { heal_op_id } => super::heals::answer(&[node], heal_op_id).await,
                 Request::Scrub { pause } => operations::scrub(&[node], pause).await,
                 Request::History { node: name, query } => {
                     let journals = history::journals_of(&[node], name.as_deref())?;

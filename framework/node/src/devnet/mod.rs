@@ -159,6 +159,10 @@ impl Handler for DevnetControl {
                 Request::Fetch { ticket_id, output } => {
                     operations::fetch(gateway()?.as_ref(), &ticket_id, &output, &progress).await
                 }
+                Request::Heals { heal_op_id } => {
+                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
+                    crate::commands::heals::answer(&nodes, heal_op_id).await
+                }
                 Request::Scrub { pause } => {
                     let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
                     operations::scrub(&nodes, pause).await
