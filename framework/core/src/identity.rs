@@ -1,15 +1,23 @@
 //! The node's identity in a file.
 //!
-//! Owns the key file: its form, who may read it, and the making of a new key. The rules of keys and signatures are the
-//! protocol's. This is the only place in core that touches a file, and the only one anywhere that draws secret
-//! randomness: the scheduler's is reproducible on purpose and would make keys that anybody can guess.
+//! Owns the key file: its form, who may read it, and the making of a new key. A key is encrypted with a passphrase, or, for
+//! tests and local networks, stands there as it is. The rules of keys and signatures are the protocol's. This is the only
+//! place in core that touches a file, and the only one anywhere that draws secret randomness: the scheduler's is
+//! reproducible on purpose and would make keys that anybody can guess.
 
+mod encryption;
+pub mod mnemonic;
+
+pub use encryption::{PASSPHRASE_LEN_BYTES_MAX, PASSPHRASE_LEN_BYTES_MIN, Passphrase};
+
+use encryption::{Effort, Sealed};
 use lampkeeper_api::signer::{SignError, Signer};
 use lampkeeper_protocol::account::{KeyType, SECRET_KEY_LEN_BYTES, SecretKey};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The longest key file that is read, in bytes.
 pub const KEY_FILE_LEN_BYTES_MAX: u64 = 4096;
@@ -25,8 +33,38 @@ struct KeyFile {
     key_type: String,
     /// The account, so that a person sees whose key it is. Has to be that of the key.
     account: String,
-    /// The secret key in hexadecimal.
-    secret_key: String,
+    /// The secret key in hexadecimal, as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_key: Option<String>,
+    /// The secret key, encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encrypted_key: Option<Sealed>,
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        self.secret_key.zeroize();
+    }
+}
+
+/// How a key file protects its key from whoever can read it.
+#[derive(Debug, Clone, Copy)]
+pub enum Protection<'a> {
+    /// It is encrypted with this passphrase.
+    Passphrase(&'a Passphrase),
+    /// Not at all: for tests and local networks.
+    None,
+}
+
+/// What a key file says without being unlocked. Nothing of it is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDescription {
+    /// The account.
+    pub account: String,
+    /// The type of its key.
+    pub key_type: KeyType,
+    /// Whether a passphrase is needed to use it.
+    pub is_encrypted: bool,
 }
 
 /// Signs with a key that was read from a file.
@@ -36,47 +74,123 @@ pub struct FileSigner {
 }
 
 impl FileSigner {
-    /// Reads a key file.
+    /// Reads a key file that is not encrypted.
+    ///
+    /// # Errors
+    /// If it is not there, others than its owner may read it, it is encrypted, or it is not a key file.
+    pub fn open(path: &Path) -> Result<Self, IdentityError> {
+        Self::open_with(path, || Err("it is encrypted, and there is no passphrase".to_owned()))
+    }
+
+    /// Reads a key file; `passphrase` is called if it is encrypted, once.
+    ///
+    /// # Errors
+    /// If it is not there, others than its owner may read it, there is no passphrase or a wrong one, or it is not a key
+    /// file.
+    pub fn open_with(
+        path: &Path,
+        passphrase: impl FnOnce() -> Result<Passphrase, String>,
+    ) -> Result<Self, IdentityError> {
+        let malformed = |reason| IdentityError::malformed(path, reason);
+        let file = KeyFile::read(path)?;
+        let key_type = file.key_type().map_err(malformed)?;
+        let secret = match (&file.secret_key, &file.encrypted_key) {
+            (Some(text), None) => Zeroizing::new(
+                hex::decode(text).map_err(|_| malformed("its secret key is not hexadecimal".to_owned()))?,
+            ),
+            (None, Some(sealed)) => {
+                let locked = |reason| IdentityError::Locked { path: path.to_owned(), reason };
+                let passphrase = passphrase().map_err(locked)?;
+                sealed.open(&passphrase, &file.bound_to()).map_err(locked)?
+            }
+            _ => return Err(malformed("it has to have one secret key".to_owned())),
+        };
+        let signer = Self::from_secret(key_type, &secret).map_err(malformed)?;
+        if signer.account == file.account {
+            Ok(signer)
+        } else {
+            Err(malformed(format!("its key belongs to {}, and it says {}", signer.account, file.account)))
+        }
+    }
+
+    /// What a key file says without being unlocked.
     ///
     /// # Errors
     /// If it is not there, others than its owner may read it, or it is not a key file.
-    pub fn open(path: &Path) -> Result<Self, IdentityError> {
-        let io = |source| IdentityError::io("opening", path, source);
-        let file = OpenOptions::new().read(true).open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => IdentityError::NotFound { path: path.to_owned() },
-            _ => io(source),
-        })?;
-        check_permissions(&file, path)?;
-        let mut text = String::new();
-        file.take(KEY_FILE_LEN_BYTES_MAX + 1)
-            .read_to_string(&mut text)
-            .map_err(|source| IdentityError::io("reading", path, source))?;
-        if text.len() as u64 > KEY_FILE_LEN_BYTES_MAX {
-            return Err(IdentityError::malformed(path, "it is too long for a key file"));
-        }
-        Self::from_json(&text).map_err(|reason| IdentityError::malformed(path, reason))
+    pub fn describe(path: &Path) -> Result<KeyDescription, IdentityError> {
+        let file = KeyFile::read(path)?;
+        let key_type = file.key_type().map_err(|reason| IdentityError::malformed(path, reason))?;
+        Ok(KeyDescription {
+            account: file.account.clone(),
+            key_type,
+            is_encrypted: file.encrypted_key.is_some(),
+        })
+    }
+
+    /// Makes a new key and writes it, without encryption, to a file that must not exist yet.
+    ///
+    /// # Errors
+    /// If the file exists or can't be written, or the system has no randomness.
+    pub fn create(path: &Path, key_type: KeyType) -> Result<Self, IdentityError> {
+        Self::import(path, key_type, new_secret(key_type)?.as_slice())
+    }
+
+    /// Writes a known secret key, of 32 bytes, without encryption, to a file that must not exist yet.
+    ///
+    /// # Errors
+    /// If the bytes are no key, or the file exists or can't be written.
+    pub fn import(path: &Path, key_type: KeyType, secret: &[u8]) -> Result<Self, IdentityError> {
+        Self::import_protected(path, key_type, secret, Protection::None)
     }
 
     /// Makes a new key and writes it to a file that must not exist yet.
     ///
     /// # Errors
     /// If the file exists or can't be written, or the system has no randomness.
-    pub fn create(path: &Path, key_type: KeyType) -> Result<Self, IdentityError> {
-        Self::import(path, key_type, &new_secret(key_type)?)
+    pub fn create_protected(
+        path: &Path,
+        key_type: KeyType,
+        protection: Protection<'_>,
+    ) -> Result<Self, IdentityError> {
+        Self::import_protected(path, key_type, new_secret(key_type)?.as_slice(), protection)
     }
 
     /// Writes a known secret key, of 32 bytes, to a file that must not exist yet.
     ///
     /// # Errors
-    /// If the bytes are no key, or the file exists or can't be written.
-    pub fn import(path: &Path, key_type: KeyType, secret: &[u8]) -> Result<Self, IdentityError> {
-        let signer =
-            Self::from_secret(key_type, secret).map_err(|reason| IdentityError::malformed(path, reason))?;
-        let text = serde_json::to_string_pretty(&KeyFile {
+    /// If the bytes are no key, the file exists or can't be written, or the system has no randomness.
+    pub fn import_protected(
+        path: &Path,
+        key_type: KeyType,
+        secret: &[u8],
+        protection: Protection<'_>,
+    ) -> Result<Self, IdentityError> {
+        Self::import_with(path, key_type, secret, protection, Effort::USUAL)
+    }
+
+    fn import_with(
+        path: &Path,
+        key_type: KeyType,
+        secret: &[u8],
+        protection: Protection<'_>,
+        effort: Effort,
+    ) -> Result<Self, IdentityError> {
+        let malformed = |reason| IdentityError::malformed(path, reason);
+        let signer = Self::from_secret(key_type, secret).map_err(malformed)?;
+        let mut file = KeyFile {
             key_type: key_type.type_url().to_owned(),
             account: signer.account.clone(),
-            secret_key: hex::encode(secret),
-        });
+            secret_key: None,
+            encrypted_key: None,
+        };
+        match protection {
+            Protection::None => file.secret_key = Some(hex::encode(secret)),
+            Protection::Passphrase(passphrase) => {
+                let sealed = Sealed::seal(secret, passphrase, &file.bound_to(), effort, fill_random);
+                file.encrypted_key = Some(sealed.map_err(malformed)??);
+            }
+        }
+        let text = serde_json::to_string_pretty(&file).map(Zeroizing::new);
         let text = text.map_err(|error| IdentityError::malformed(path, error.to_string()))?;
         write_new(path, &text)?;
         Ok(signer)
@@ -91,23 +205,50 @@ impl FileSigner {
         let account = key.public_key().account();
         Ok(Self { key, account })
     }
+}
 
-    fn from_json(text: &str) -> Result<Self, String> {
+impl KeyFile {
+    fn read(path: &Path) -> Result<Self, IdentityError> {
+        let text = read_private(path, KEY_FILE_LEN_BYTES_MAX)?;
         // The parser's words may quote what it stumbled over, which may be the key: only the place is passed on.
-        let file: KeyFile = serde_json::from_str(text).map_err(|error| {
-            format!("it is not a key file (line {}, column {})", error.line(), error.column())
-        })?;
-        let key_type = KeyType::from_type_url(&file.key_type)
-            .ok_or_else(|| format!("`{}` is not a known type of key", file.key_type))?;
-        let secret =
-            hex::decode(&file.secret_key).map_err(|_| "its secret key is not hexadecimal".to_owned())?;
-        let signer = Self::from_secret(key_type, &secret)?;
-        if signer.account == file.account {
-            Ok(signer)
-        } else {
-            Err(format!("its key belongs to {}, and it says {}", signer.account, file.account))
-        }
+        serde_json::from_str(&text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            IdentityError::malformed(path, format!("it is not a key file (line {line}, column {column})"))
+        })
     }
+
+    fn key_type(&self) -> Result<KeyType, String> {
+        KeyType::from_type_url(&self.key_type)
+            .ok_or_else(|| format!("`{}` is not a known type of key", self.key_type))
+    }
+
+    /// What the encryption is bound to.
+    fn bound_to(&self) -> String {
+        format!("{}|{}", self.key_type, self.account)
+    }
+}
+
+/// Reads a file that only its owner may read, of at most `len_bytes_max`: a key, or the passphrase of one.
+///
+/// # Errors
+/// If it is not there, others than its owner may read it, or it is too long or no text.
+pub fn read_private(path: &Path, len_bytes_max: u64) -> Result<Zeroizing<String>, IdentityError> {
+    let io = |source| IdentityError::io("opening", path, source);
+    let file = OpenOptions::new().read(true).open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => IdentityError::NotFound { path: path.to_owned() },
+        _ => io(source),
+    })?;
+    check_permissions(&file, path)?;
+    // Of its full size at once: a buffer that grows leaves copies behind.
+    let capacity = usize::try_from(len_bytes_max + 1).unwrap_or(0);
+    let mut text = Zeroizing::new(String::with_capacity(capacity));
+    file.take(len_bytes_max + 1)
+        .read_to_string(&mut text)
+        .map_err(|source| IdentityError::io("reading", path, source))?;
+    if text.len() as u64 > len_bytes_max {
+        return Err(IdentityError::malformed(path, "it is too long"));
+    }
+    Ok(text)
 }
 
 impl Signer for FileSigner {
@@ -137,12 +278,25 @@ impl std::fmt::Debug for FileSigner {
 /// How often random bytes are drawn until they are a key. Once is enough but for one chance in 2^128.
 const DRAWS_MAX: usize = 8;
 
-fn new_secret(key_type: KeyType) -> Result<[u8; SECRET_KEY_LEN_BYTES], IdentityError> {
-    let mut secret = [0; SECRET_KEY_LEN_BYTES];
+fn fill_random(bytes: &mut [u8]) -> Result<(), IdentityError> {
+    getrandom::fill(bytes).map_err(|error| IdentityError::Randomness { reason: error.to_string() })
+}
+
+/// New words to make a key of, separated by spaces.
+///
+/// # Errors
+/// The system has no randomness.
+pub fn new_mnemonic() -> Result<Zeroizing<String>, IdentityError> {
+    let mut entropy = Zeroizing::new([0; mnemonic::ENTROPY_LEN_BYTES]);
+    fill_random(entropy.as_mut())?;
+    mnemonic::words_of(&entropy).map_err(|reason| IdentityError::Randomness { reason })
+}
+
+fn new_secret(key_type: KeyType) -> Result<Zeroizing<[u8; SECRET_KEY_LEN_BYTES]>, IdentityError> {
+    let mut secret = Zeroizing::new([0; SECRET_KEY_LEN_BYTES]);
     for _ in 0..DRAWS_MAX {
-        getrandom::fill(&mut secret)
-            .map_err(|error| IdentityError::Randomness { reason: error.to_string() })?;
-        if SecretKey::from_bytes(key_type, &secret).is_ok() {
+        fill_random(secret.as_mut())?;
+        if SecretKey::from_bytes(key_type, secret.as_slice()).is_ok() {
             return Ok(secret);
         }
     }
@@ -230,6 +384,14 @@ pub enum IdentityError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it; never any of the key.
+        reason: String,
+    },
+    /// The key is encrypted and was not unlocked.
+    #[error("can't unlock the key file {}: {reason}", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// Why not; never any of the passphrase.
         reason: String,
     },
     /// The system could not give random bytes.

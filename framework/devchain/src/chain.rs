@@ -28,7 +28,7 @@ const MEMPOOL_TRANSACTIONS_MAX: usize = 5000;
 /// The most transactions of a block.
 const BLOCK_TRANSACTIONS_MAX: usize = 1000;
 /// Executed transactions that are remembered.
-const TRANSACTIONS_MAX: usize = 50_000;
+const TRANSACTIONS_MAX: usize = 5000;
 /// Blocks that are remembered.
 const BLOCKS_MAX: usize = 50_000;
 /// After so many blocks the whole state is written, and the blocks before it are dropped from the disk.

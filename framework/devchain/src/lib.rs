@@ -5,7 +5,7 @@
 //! modules are `lampkeeper-chain-sim`'s; here is what stands around them. A chain in a directory comes back at its height
 //! after its process was killed.
 //!
-//! It belongs to the binary, like it may know plugins, and is a crate of its own so that tests can use it.
+//! It belongs to the binary and, like it, may know plugins; it is a crate of its own so that tests can use it.
 //!
 //! ```no_run
 //! use lampkeeper_devchain::{DevChain, DevChainOptions, DevChainService, Genesis, Listener, NoIntercept};

@@ -2,6 +2,8 @@
 //!
 //! Owns the arguments and their checking. What the commands do is in `commands` and `devnet`.
 
+use crate::commands::keys::KeysCommand;
+use crate::devchain::DevchainArgs;
 use crate::devnet::damage::Damage;
 use crate::sim::{Profile, Seeds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,6 +42,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a whole network in this process: store a file, damage it, watch it being found and healed.
     Devnet(Box<DevnetArgs>),
+    /// Serve the simulated chain on a socket, as a real one is, for local networks and tests of chain clients.
+    Devchain(Box<DevchainArgs>),
     /// Run whole networks under virtual time from a seed, with faults, and check what must hold.
     Sim(SimArgs),
     /// Run a node.
@@ -54,7 +58,7 @@ pub enum Command {
     Manifest(ManifestCommand),
     /// The file with a node's key.
     #[command(subcommand)]
-    Keys(KeysCommand),
+    Keys(Box<KeysCommand>),
     /// Known answers of the protocol.
     #[command(subcommand)]
     Vectors(VectorsCommand),
@@ -296,21 +300,6 @@ impl ScrubCommand {
             Self::Resume(control) => (control, Some(false)),
         }
     }
-}
-
-/// Key files.
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Make a new key and print its account; an existing file is never overwritten.
-    Create {
-        /// The file to make; only its owner will be able to read it.
-        file: PathBuf,
-    },
-    /// Print the account of a key.
-    Show {
-        /// The key file.
-        file: PathBuf,
-    },
 }
 
 /// Known answers.

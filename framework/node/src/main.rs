@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod control;
+mod devchain;
 mod devnet;
 mod download;
 mod history;
@@ -14,7 +15,7 @@ mod plugins;
 mod sim;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, KeysCommand, ManifestCommand, PluginsCommand, ScenarioCommand, VectorsCommand};
+use cli::{Cli, Command, ManifestCommand, PluginsCommand, ScenarioCommand, VectorsCommand};
 use output::{Failure, Outcome};
 use std::process::ExitCode;
 
@@ -26,14 +27,14 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Outcome {
     match command {
         Command::Devnet(args) => asynchronously(devnet::run(&args)),
+        Command::Devchain(args) => asynchronously(devchain::run(&args)),
         Command::Sim(args) => sim::simulate(&args),
         Command::Run(args) => asynchronously(commands::run::run(&args.manifest)),
         Command::Check(args) => commands::check::check(&args.manifest),
         Command::Plugins(PluginsCommand::List { json }) => commands::plugins::list(json),
         Command::Plugins(PluginsCommand::Show { id, json }) => commands::plugins::show(&id, json),
         Command::Manifest(ManifestCommand::Schema) => commands::plugins::schema(),
-        Command::Keys(KeysCommand::Create { file }) => commands::keys::create(&file),
-        Command::Keys(KeysCommand::Show { file }) => commands::keys::show(&file),
+        Command::Keys(command) => commands::keys::carry_out(&command),
         Command::Vectors(VectorsCommand::Check { dir }) => commands::vectors::check(&dir),
         Command::Scenario(ScenarioCommand::Run { files, verbose }) => {
             commands::scenario::run(&files, verbose)

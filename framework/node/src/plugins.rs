@@ -2,6 +2,8 @@
 //!
 //! Owns the list; linking a crate is what registers it. Which of them a node runs is its manifest's decision.
 
+#[cfg(feature = "chain-lumera")]
+use lampkeeper_chain_lumera as _;
 #[cfg(feature = "chain-sim")]
 use lampkeeper_chain_sim as _;
 #[cfg(feature = "epoch-reporter")]
@@ -28,6 +30,8 @@ use lampkeeper_self_healing as _;
 use lampkeeper_storage_challenge as _;
 #[cfg(feature = "storage-fs")]
 use lampkeeper_storage_fs as _;
+#[cfg(feature = "transport-grpc")]
+use lampkeeper_transport_grpc as _;
 #[cfg(feature = "transport-memory")]
 use lampkeeper_transport_memory as _;
 
@@ -36,7 +40,8 @@ use lampkeeper_core::node::Advisory;
 use lampkeeper_core::registry::{PluginRule, RegistryError};
 
 /// Every plugin of this repository and the cargo feature that brings it.
-const KNOWN: [(&str, &str); 14] = [
+const KNOWN: [(&str, &str); 16] = [
+    ("chain-lumera", "chain-lumera"),
     ("chain-sim", "chain-sim"),
     ("epoch-reporter", "epoch-reporter"),
     ("heal-full", "heal-full"),
@@ -50,6 +55,7 @@ const KNOWN: [(&str, &str); 14] = [
     ("self-healing", "self-healing"),
     ("storage-challenge", "storage-challenge"),
     ("storage-fs", "storage-fs"),
+    ("transport-grpc", "transport-grpc"),
     ("transport-memory", "transport-memory"),
 ];
 

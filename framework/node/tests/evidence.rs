@@ -57,7 +57,7 @@ impl Stopped {
         std::fs::write(dir.path().join("node.toml"), MANIFEST).unwrap();
         std::fs::DirBuilder::new().mode(0o700).create(dir.path().join("data")).unwrap();
         let node = Self { dir };
-        assert!(lampkeeper(&["keys", "create", &node.path("key.json")]).status.success());
+        assert!(lampkeeper(&["keys", "create", "--keyring", "test", &node.path("key.json")]).status.success());
         let proven = wrong_bytes();
         let silent = record(Observation::TimedOut, None, None);
         let evidence: Vec<_> = [&proven, &silent].into_iter().map(kept).collect();

@@ -19,16 +19,19 @@ use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::telemetry::Telemetry;
 use lampkeeper_plugin_sdk::async_trait;
-use lampkeeper_proto::calls::{action, audit, supernode};
+use lampkeeper_proto::calls::{Call, action, audit, supernode};
 use lampkeeper_proto::cosmos::base::query::v1beta1::{PageRequest as WirePage, PageResponse};
 use lampkeeper_proto::lumera::{
     action::v1 as action_wire, audit::v1 as audit_wire, supernode::v1 as node_wire,
 };
+use prost::{Message, Name};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Anchors that are remembered: they never change.
 const ANCHORS_MAX: usize = 8;
+/// The most pages of a list that are followed, of [`PAGE_LIMIT_MAX`] records each.
+pub const LIST_PAGES_MAX: usize = 1000;
 /// How often a page of all tickets is asked for while tickets are being added.
 const TICKET_PAGE_TRIES: usize = 4;
 
@@ -65,6 +68,69 @@ impl LumeraClient {
             anchors: Mutex::new(BTreeMap::new()),
             told_height: Mutex::new(0),
         })
+    }
+
+    /// Any query of the chain in its own messages: for what the seam has no call for.
+    ///
+    /// ```no_run
+    /// # async fn show(client: &lampkeeper_chain_lumera::LumeraClient) -> Result<(), Box<dyn std::error::Error>> {
+    /// use lampkeeper_proto::calls;
+    /// use lampkeeper_proto::cosmos::bank::v1beta1::QueryBalanceRequest;
+    /// use lampkeeper_plugin_sdk::api::chain::ChainClient;
+    ///
+    /// let address = client.account_address().to_owned();
+    /// let request = QueryBalanceRequest { address, denom: "ulume".to_owned() };
+    /// let balance = client.query(calls::bank::BALANCE, request).await?.balance;
+    /// # let _ = balance;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As those of the seam's own queries.
+    pub async fn query<Q, R>(&self, call: Call<Q, R>, request: Q) -> Result<R, ChainError>
+    where
+        Q: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        self.pool.call(call, request).await
+    }
+
+    /// A list of the chain in its own messages, all pages of it. `request` makes the request for a page, `read` takes an
+    /// answer apart.
+    ///
+    /// # Errors
+    /// As those of the seam's own queries; `Unavailable` if the list does not end within [`LIST_PAGES_MAX`] pages.
+    pub async fn query_list<Q, R, T>(
+        &self,
+        call: Call<Q, R>,
+        mut request: impl FnMut(WirePage) -> Q,
+        mut read: impl FnMut(R) -> (Vec<T>, Option<PageResponse>),
+    ) -> Result<Vec<T>, ChainError>
+    where
+        Q: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        let mut wanted = WirePage { limit: u64::from(PAGE_LIMIT_MAX), ..WirePage::default() };
+        let mut items = Vec::new();
+        for _ in 0..LIST_PAGES_MAX {
+            let (found, pagination) = read(self.pool.call(call, request(wanted.clone())).await?);
+            items.extend(found);
+            wanted.key = pagination.map(|page| page.next_key).unwrap_or_default();
+            if wanted.key.is_empty() {
+                return Ok(items);
+            }
+        }
+        Err(malformed(call.path(), format!("the list does not end within {LIST_PAGES_MAX} pages")))
+    }
+
+    /// Submits any message of the chain, whose signer has to be this client's account, and waits until the chain has
+    /// executed it: for what the seam has no message for.
+    ///
+    /// # Errors
+    /// As those of [`ChainClient::submit`].
+    pub async fn submit_message<M: Message + Name>(&self, message: &M) -> Result<TxReceipt, ChainError> {
+        self.sender.submit_message(message).await
     }
 
     /// How many tickets there are.

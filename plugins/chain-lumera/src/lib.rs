@@ -25,7 +25,7 @@ mod rejection;
 mod sender;
 mod signing;
 
-pub use client::LumeraClient;
+pub use client::{LIST_PAGES_MAX, LumeraClient};
 pub use config::ChainLumeraConfig;
 
 use lampkeeper_plugin_sdk::prelude::*;

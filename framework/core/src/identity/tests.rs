@@ -68,12 +68,61 @@ fn malformed_key_files_are_refused_without_quoting_the_key() {
         (file(url, &account, "0707"), "can't read a secret key from 2 bytes"),
         (file(url, &account, &zeros), "can't read a secret key from 32 bytes"),
     ];
-    for (text, expected) in table {
-        let refused = FileSigner::from_json(&text).unwrap_err();
-        assert!(refused.starts_with(expected), "{refused}");
+    let both = format!(r#"{{"key_type": "{url}", "account": "{account}"}}"#);
+    let table = table.into_iter().chain([(both, "it has to have one secret key")]);
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (text, expected)) in table.enumerate() {
+        let path = folder.path().join(format!("{number}.json"));
+        write_new(&path, &text).unwrap();
+        let refused = FileSigner::open(&path).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{refused}");
         assert!(!refused.contains(&secret[..8]), "{refused}");
     }
-    assert_eq!(FileSigner::from_json(&file(url, &account, &secret)).unwrap().account, account);
+    let path = folder.path().join("good.json");
+    write_new(&path, &file(url, &account, &secret)).unwrap();
+    assert_eq!(FileSigner::open(&path).unwrap().account, account);
+}
+
+#[test]
+fn an_encrypted_key_needs_its_passphrase_and_names_its_account_without() {
+    use super::encryption::tests::{LITTLE, passphrase};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.json");
+    let right = passphrase("correct horse");
+    let protection = Protection::Passphrase(&right);
+    let made = FileSigner::import_with(&path, KeyType::EthSecp256k1, &[7; 32], protection, LITTLE).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains(&"07".repeat(4)) && !text.contains("horse"), "{text}");
+
+    let opened = FileSigner::open_with(&path, || Ok(passphrase("correct horse"))).unwrap();
+    assert_eq!((opened.account(), opened.public_key()), (made.account(), made.public_key()));
+    let described = FileSigner::describe(&path).unwrap();
+    assert_eq!(described.account, made.account);
+    assert!(described.is_encrypted && described.key_type == KeyType::EthSecp256k1);
+
+    let refusals = [
+        FileSigner::open_with(&path, || Ok(passphrase("wrong horse"))).unwrap_err(),
+        FileSigner::open_with(&path, || Err("nobody was there".to_owned())).unwrap_err(),
+        FileSigner::open(&path).unwrap_err(),
+    ];
+    for refused in refusals {
+        assert!(matches!(refused, IdentityError::Locked { .. }), "{refused}");
+    }
+    // The account in the file is part of what is encrypted.
+    let other = FileSigner::from_secret(KeyType::EthSecp256k1, &[8; 32]).unwrap().account;
+    let forged = folder.path().join("forged.json");
+    write_new(&forged, &text.replace(made.account(), &other)).unwrap();
+    let refused = FileSigner::open_with(&forged, || Ok(passphrase("correct horse"))).unwrap_err();
+    assert!(matches!(refused, IdentityError::Locked { .. }), "{refused}");
+}
+
+#[test]
+fn words_make_the_same_key_again() {
+    let words = new_mnemonic().unwrap();
+    assert_eq!(words.split(' ').count(), 24);
+    assert_ne!(words, new_mnemonic().unwrap());
+    let secrets = [0, 1].map(|_| mnemonic::secret_of(&words, KeyType::Secp256k1, None).unwrap());
+    assert_eq!(secrets[0], secrets[1]);
 }
 
 #[test]
@@ -82,7 +131,7 @@ fn a_file_that_is_too_long_is_not_read_to_its_end() {
     let path = folder.path().join("key.json");
     write_new(&path, &" ".repeat(100_000)).unwrap();
     let refused = FileSigner::open(&path).unwrap_err().to_string();
-    assert!(refused.ends_with("it is too long for a key file"), "{refused}");
+    assert!(refused.ends_with("it is too long"), "{refused}");
 }
 
 #[test]

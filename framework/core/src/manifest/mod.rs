@@ -143,6 +143,7 @@ fn assemble(path: &Path, text: &str, document: &Node, sections: sections::Sectio
     node.data_dir = folder.join(node.data_dir);
     let mut identity = sections.identity;
     identity.key_file = folder.join(identity.key_file);
+    identity.passphrase_file = identity.passphrase_file.map(|file| folder.join(file));
     let plugins = sections.plugins.into_iter().map(|(id, table)| {
         let span = document.at(&["plugins", &id]).map(|node| node.span.clone()).unwrap_or_default();
         let line = Finding::new(&span, "", "").located(path, text).line;

@@ -28,11 +28,15 @@ pub struct IdentitySection {
     /// The file with the node's secret key; a relative path starts at the manifest's folder.
     #[schemars(length(min = 1))]
     pub key_file: PathBuf,
+    /// The file with the passphrase of an encrypted key; a relative path starts at the manifest's folder. Without it the
+    /// environment variable `LAMPKEEPER_PASSPHRASE` is read, and then whoever sits at the terminal is asked.
+    #[schemars(extend("examples" = ["passphrase"]))]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 impl Default for IdentitySection {
     fn default() -> Self {
-        Self { key_file: PathBuf::from("key.json") }
+        Self { key_file: PathBuf::from("key.json"), passphrase_file: None }
     }
 }
 

@@ -49,8 +49,13 @@ pub fn check(path: &Path) -> Outcome {
 
 fn check_key(manifest: &Manifest, problems: &mut Vec<String>) {
     let path = &manifest.identity.key_file;
-    match FileSigner::open(path) {
-        Ok(signer) => output::remark(&format!("account {}", signer.account())),
+    let described = FileSigner::describe(path).and_then(|key| match key.is_encrypted {
+        // What it says of itself has to do without the passphrase.
+        true => Ok((key.account, "encrypted")),
+        false => FileSigner::open(path).map(|signer| (signer.account().to_owned(), "not encrypted")),
+    });
+    match described {
+        Ok((account, kept)) => output::remark(&format!("account {account}, its key {kept}")),
         Err(error) => problems.push(format!("identity.key_file: {error}")),
     }
 }

@@ -3,14 +3,15 @@
 pub mod ask;
 pub mod challenges;
 pub mod check;
+pub mod evidence;
 #[cfg(feature = "self-healing")]
 pub mod heals;
 #[cfg(not(feature = "self-healing"))]
 #[path = "heals_left_out.rs"]
 pub mod heals;
-pub mod evidence;
 pub mod keys;
 pub mod memory;
+pub mod passphrase;
 pub mod plugins;
 pub mod run;
 pub mod scenario;

@@ -3,6 +3,7 @@
 //! Owns the process around a node: its identity, its logs, its control socket, its signals. The node is core's.
 
 use super::check::load;
+use super::passphrase;
 use crate::cli::exit;
 use crate::control::{Answer, Handler, Progress, Request, Server};
 use crate::history;
@@ -11,7 +12,7 @@ use crate::output::{self, Failure, Outcome};
 use crate::plugins::advisory;
 use lampkeeper_core::node::{NodeHost, StartErrorKind};
 use lampkeeper_core::telemetry::logging;
-use lampkeeper_core::{FileSigner, Node, StartError, TelemetryHub};
+use lampkeeper_core::{Node, StartError, TelemetryHub};
 use serde_json::json;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -22,7 +23,7 @@ use tokio::sync::watch;
 pub async fn run(path: &Path) -> Outcome {
     let (manifest, registry) = load(path)?;
     logging::install(&manifest.log).map_err(Failure::invalid)?;
-    let signer = FileSigner::open(&manifest.identity.key_file).map_err(Failure::invalid)?;
+    let signer = passphrase::open(&manifest.identity).map_err(Failure::invalid)?;
     private_dir(&manifest.node.data_dir)?;
     let mut host = NodeHost::new(Arc::new(signer), TelemetryHub::new());
     host.advisory = Some(advisory());

@@ -52,7 +52,7 @@ pub(crate) fn encode(creator: &str, message: ChainMessage) -> Result<Any, ChainE
     }
 }
 
-fn wrap<M: Message + Name>(message: &M) -> Result<Any, ChainError> {
+pub(crate) fn wrap<M: Message + Name>(message: &M) -> Result<Any, ChainError> {
     Any::from_msg(message).map_err(|error| ChainError::InvalidRequest {
         reason: format!("encoding {} failed: {error}", M::full_name()),
     })

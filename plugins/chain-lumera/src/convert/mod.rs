@@ -7,7 +7,7 @@ mod messages;
 mod params;
 mod records;
 
-pub(crate) use messages::{encode, response_id};
+pub(crate) use messages::{encode, response_id, wrap};
 pub(crate) use params::params;
 pub(crate) use records::{
     account, anchor, deterioration, epoch_report, heal_op, is_cascade, reliability, supernode, suspicion,

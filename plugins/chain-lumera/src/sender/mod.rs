@@ -27,6 +27,7 @@ use lampkeeper_proto::cosmos::tx::v1beta1::{
     BroadcastMode, BroadcastTxRequest, GetTxRequest, SimulateRequest,
 };
 use outbox::{Earlier, MessageDigest, Outbox, Sent, Watch};
+use prost::{Message, Name};
 use prost_types::Any;
 use sha2::{Digest as _, Sha256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,7 +92,20 @@ impl Sender {
     pub(crate) async fn submit(&self, message: ChainMessage) -> Result<TxReceipt, ChainError> {
         let kind = message.kind();
         let message = convert::encode(self.account(), message)?;
-        let outcome = self.carry_out(kind, &message).await;
+        self.submit_any(kind, &message).await
+    }
+
+    /// Submits a message in its wire form.
+    pub(crate) async fn submit_message<M: Message + Name>(
+        &self,
+        message: &M,
+    ) -> Result<TxReceipt, ChainError> {
+        let wrapped = convert::wrap(message)?;
+        self.submit_any(M::NAME, &wrapped).await
+    }
+
+    async fn submit_any(&self, kind: &str, message: &Any) -> Result<TxReceipt, ChainError> {
+        let outcome = self.carry_out(kind, message).await;
         let label = match &outcome {
             Ok(_) => "executed",
             Err(error) if !error.is_certainly_not_applied() => "unknown",
