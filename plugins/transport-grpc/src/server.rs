@@ -204,7 +204,8 @@ async fn serve_stream(shared: &Arc<Shared>, stream: SecureStream<TcpStream>, pla
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let mut life = Life {
-        draining: Some(shared.draining.cancelled()),
+        // A signal of its own: those of many connections on one would be slow to poll.
+        draining: Some(shared.draining.child().cancelled()),
         cut: place.cut.cancelled(),
         age: shared.scheduler.sleep(millis(config.connection_age_max_ms)),
         is_ending: false,

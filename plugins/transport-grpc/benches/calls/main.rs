@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
 
+#[path = "../../tests/sockets/clock.rs"]
+mod clock;
 #[path = "../../tests/sockets/common.rs"]
 #[allow(dead_code, reason = "the benchmark uses a part")]
 mod common;

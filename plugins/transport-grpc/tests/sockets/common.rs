@@ -1,6 +1,7 @@
 //! Nodes on loopback sockets, and a chain that knows whom a test says.
 #![expect(clippy::expect_used, reason = "a test may fail")]
 
+use crate::clock::RealTime;
 use lampkeeper_plugin_sdk::api::chain::{AccountInfo, ChainError, ChainReader, Supernode};
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
@@ -10,12 +11,11 @@ use lampkeeper_plugin_sdk::api::transport::{
 use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_plugin_sdk::protocol::account::KeyType;
 use lampkeeper_plugin_sdk::testkit::{MockChain, RecordingTelemetry, TestSigner};
-use lampkeeper_scheduler_tokio::TokioScheduler;
 use lampkeeper_transport_grpc::{Config, GrpcTransport, Parts};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 
 /// Long enough for any call that ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 pub(crate) fn scheduler() -> Arc<dyn Scheduler> {
-    Arc::new(TokioScheduler::new(Handle::current()).expect("randomness"))
+    Arc::new(RealTime::new())
 }
 
 /// An account in the tests.

@@ -1,5 +1,6 @@
 //! The transport over real sockets on the loopback interface.
 
+mod clock;
 mod common;
 mod conformance;
 mod hostile;

@@ -1,4 +1,5 @@
 //! What callers and operators see: who gets in, what is counted, what is kept, how it ends.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use crate::common::{
     ECHO, FORBIDDEN, PATIENCE, Service, chain, eventually, loopback, node, runtime, scheduler, serve,
