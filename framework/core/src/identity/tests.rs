@@ -58,7 +58,7 @@ fn malformed_key_files_are_refused_without_quoting_the_key() {
     };
     let zeros = "00".repeat(32);
     let table = [
-        (String::new(), "it is not a key file (line 1, column 0)"),
+        (String::new(), "it is not a key file (line 2, column 0)"),
         (format!("{secret} "), "it is not a key file"),
         (format!(r#"{{"secret_key": {secret}}}"#), "it is not a key file"),
         (format!(r#"{{"{secret}": 1}}"#), "it is not a key file"),

@@ -38,7 +38,7 @@ impl Fixture {
         let served = Served::new(chain, Arc::clone(&faults) as _);
         let mut config = support::config(vec![served.endpoint()]);
         // An outcome that stays unknown is waited for that long.
-        config.inclusion_timeout_ms = 300;
+        config.inclusion_timeout_ms = 1500;
         let (client, _) = support::client_of(&signer, &config);
         Self { faults, client, accounts, _served: served }
     }

@@ -106,7 +106,7 @@ async fn an_endpoint_that_never_answers_costs_a_deadline_and_no_more() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", silent.local_addr().expect("its address"));
     let served = Served::plain(state(), by_timer());
-    let config = ChainLumeraConfig { call_timeout_ms: 100, ..config(vec![endpoint, served.endpoint()]) };
+    let config = ChainLumeraConfig { call_timeout_ms: 1000, ..config(vec![endpoint, served.endpoint()]) };
     let (client, _) = client_of(&signer(), &config);
     client.params().await.expect("the second answers");
 }

@@ -7,5 +7,6 @@
 mod conformance;
 mod endpoints;
 mod persistence;
+mod queries;
 mod submissions;
 mod support;
