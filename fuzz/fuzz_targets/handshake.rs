@@ -24,7 +24,8 @@ struct Node {
 
 fn node(number: u8, key_type: KeyType) -> Node {
     let signer = TestSigner::with_key_type("node", key_type);
-    let credentials = Credentials::new(Arc::new(signer.clone()), PeerType::Supernode).expect("a key of its account");
+    let credentials =
+        Credentials::new(Arc::new(signer.clone()), PeerType::Supernode).expect("a key of its account");
     let message = ClientHandshake::begin(&credentials, ephemeral(number), "").expect("a good key").1;
     let Ok(Progress::Complete(message)) = Message::progress(&message) else { panic!("its own message") };
     Node { signer, credentials, info: message.info }

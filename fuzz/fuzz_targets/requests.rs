@@ -68,14 +68,15 @@ fn router(scheduler: &VirtualScheduler, path: &str) -> Router {
     };
     let store = MemoryStore::new();
     let chain = Arc::new(Chain);
-    let context = context(&plugin.id).memory_seams(scheduler).signer(OWN.clone()).seams(|seams: &mut Provided| {
-        seams.store = Some(Arc::new(store.clone()));
-        seams.chain_reader = Some(Arc::clone(&chain) as Arc<dyn ChainReader>);
-        seams.chain = Some(chain);
-        seams.transport = Some(Arc::new(Nobody));
-        seams.network = Some(Arc::new(MemoryNetwork::new(&[OWN.account(), CALLER.account()])));
-        seams.heal_strategy = Some(Arc::new(Nobody));
-    });
+    let context =
+        context(&plugin.id).memory_seams(scheduler).signer(OWN.clone()).seams(|seams: &mut Provided| {
+            seams.store = Some(Arc::new(store.clone()));
+            seams.chain_reader = Some(Arc::clone(&chain) as Arc<dyn ChainReader>);
+            seams.chain = Some(chain);
+            seams.transport = Some(Arc::new(Nobody));
+            seams.network = Some(Arc::new(MemoryNetwork::new(&[OWN.account(), CALLER.account()])));
+            seams.heal_strategy = Some(Arc::new(Nobody));
+        });
     scheduler.block_on(async move {
         use lampkeeper_plugin_sdk::api::store::ArtifactStore as _;
         store.put(&ArtifactKey::of(&ARTIFACT), ARTIFACT.clone()).await.expect("room in memory");
@@ -125,15 +126,12 @@ fn good_request(path: &str) -> Vec<u8> {
         }
         .encode_to_vec(),
         methods::SERVE_RECONSTRUCTED_ARTEFACTS => {
-            supernode::ServeReconstructedArtefactsRequest { heal_op_id: 1, verifier_account: caller }.encode_to_vec()
+            supernode::ServeReconstructedArtefactsRequest { heal_op_id: 1, verifier_account: caller }
+                .encode_to_vec()
         }
-        methods::POSSESS => {
-            v1::PossessRequest { keys: vec![key], verify: true }.encode_to_vec()
-        }
+        methods::POSSESS => v1::PossessRequest { keys: vec![key], verify: true }.encode_to_vec(),
         methods::FETCH => v1::FetchRequest { keys: vec![key] }.encode_to_vec(),
-        methods::STORE => {
-            v1::StoreRequest { artifacts: vec![ARTIFACT.clone()] }.encode_to_vec()
-        }
+        methods::STORE => v1::StoreRequest { artifacts: vec![ARTIFACT.clone()] }.encode_to_vec(),
         _ => Vec::new(),
     }
 }
