@@ -5,9 +5,9 @@
 use crate::commands::keys::KeysCommand;
 use crate::devchain::DevchainArgs;
 use crate::devnet::damage::Damage;
-use crate::sim::{Profile, Seeds};
+use crate::sim::{Defect, Profile, Seeds};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 /// The exit codes, which are the same for every command. 2 is the argument parser's: the command line is wrong.
@@ -367,6 +367,12 @@ pub struct SimArgs {
     /// With `--seeds`: how many runs at once.
     #[arg(long, value_name = "N", default_value = "1")]
     pub jobs: NonZeroUsize,
+    /// With `--seeds`: say after each so many seeds how it goes.
+    #[arg(long, value_name = "N", requires = "seeds")]
+    pub progress: Option<NonZeroU64>,
+    /// Build a known defect into every node, to see that the rules notice it.
+    #[arg(long, value_enum, value_name = "DEFECT")]
+    pub defect: Option<Defect>,
     /// Write what happened to this file.
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,

@@ -10,7 +10,8 @@ use lampkeeper_api::network::ArtifactNetwork;
 use lampkeeper_api::signer::Signer;
 use lampkeeper_core::Node;
 use lampkeeper_plugin_sdk::cascade::{
-    FileToStore, Reconstructor, StoreFileProgress, StoreSeams, StoredFile, TicketDocuments, store_file,
+    FileToStore, LAYOUT_ID_FILES, Reconstructor, StoreFileProgress, StoreSeams, StoredFile, TicketDocuments,
+    store_file,
 };
 use lampkeeper_plugin_sdk::scrub as switch;
 use lampkeeper_protocol::cascade::codec::FileSource;
@@ -209,7 +210,8 @@ pub async fn store_reporting(
     let Seams { chain, network, signer } = seams(node)?;
     let scheduler = node.scheduler();
     let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let file = FileToStore { source: Arc::new(open(path)?), file_name, public: true };
+    let source = Arc::new(open(path)?);
+    let file = FileToStore { source, file_name, public: true, layout_id_files: LAYOUT_ID_FILES };
     let seams = StoreSeams {
         chain: chain.as_ref(),
         network: network.as_ref(),

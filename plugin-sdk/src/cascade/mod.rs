@@ -32,7 +32,8 @@ pub use regenerate::{
     PacketSink, RegenerateError, encode_symbols, regenerate_repair_symbols, regenerate_source_symbols,
 };
 pub use store::{
-    FileToStore, PUBLISH_BATCH_ARTIFACTS, StoreFileProgress, StoreSeams, StoredFile, price_of, store_file,
+    FileToStore, LAYOUT_ID_FILES, PUBLISH_BATCH_ARTIFACTS, StoreFileProgress, StoreSeams, StoredFile,
+    price_of, store_file,
 };
 pub use store_error::StoreFileError;
 pub use workbench::{HealWorkbench, Stager, network_error, regenerate_error, target_error, unless_cancelled};

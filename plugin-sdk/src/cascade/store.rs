@@ -38,7 +38,7 @@ const PUBLISH_ATTEMPTS: u32 = 3;
 /// How long to wait before publishing again.
 const PUBLISH_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Layout id files of a ticket: the chain's `max_raptor_q_symbols` (chain Appendix C).
-const LAYOUT_ID_FILES: u32 = 50;
+pub const LAYOUT_ID_FILES: u32 = 50;
 /// First counters are drawn from 1 to this (wire 4.12).
 const FIRST_COUNTER_MAX: u64 = 100;
 /// How long a request stays open: the chain wants a day at least (chain Appendix C).
@@ -78,6 +78,8 @@ pub struct FileToStore {
     pub file_name: String,
     /// Whether anyone may download it.
     pub public: bool,
+    /// Layout id files of the ticket: [`LAYOUT_ID_FILES`], unless the network has another parameter.
+    pub layout_id_files: u32,
 }
 
 /// How far storing a file has come.
@@ -150,7 +152,7 @@ pub async fn store_file(
     let encoded = seams.encode(&file).await?;
     let symbol_count = encoded.symbol_ids.len() as u64;
     progress(StoreFileProgress::Encoded { symbol_count });
-    let documents = seams.sign_documents(&encoded).await?;
+    let documents = seams.sign_documents(&encoded, file.layout_id_files).await?;
     let data_hash = data_hash(encoded.block_hash.as_bytes());
     let request = seams.request(&file, &data_hash, &documents).await?;
     let ticket = seams.register_where_entitled(request).await?;
@@ -259,13 +261,17 @@ impl StoreSeams<'_> {
     }
 
     /// Signs the layout, and the index of it (wire 4.5).
-    async fn sign_documents(&self, encoded: &EncodedFile) -> Result<SignedDocuments, StoreFileError> {
+    async fn sign_documents(
+        &self,
+        encoded: &EncodedFile,
+        layout_id_files: u32,
+    ) -> Result<SignedDocuments, StoreFileError> {
         let sign = |text: &str| self.signer.sign(text.as_bytes()).map(|signature| STANDARD.encode(signature));
         let layout = Layout::of_file(encoded).to_base64();
         let layout_signature = sign(&layout)?;
         let first_counter = 1 + random_u64(self.scheduler) % FIRST_COUNTER_MAX;
         let make =
-            move || IndexDocument::of_layout(&layout, &layout_signature, first_counter, LAYOUT_ID_FILES);
+            move || IndexDocument::of_layout(&layout, &layout_signature, first_counter, layout_id_files);
         let (index, layout_files) = blocking(self.scheduler, "make layout id files", make)
             .await?
             .map_err(|error| encode_problem(&error))?;

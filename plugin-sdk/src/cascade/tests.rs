@@ -279,7 +279,8 @@ fn store(
     let handle = scheduler.handle();
     let seams = StoreSeams { chain, network, scheduler: &*handle, signer: creator };
     let told = Mutex::new(Vec::new());
-    let file = FileToStore { source: file, file_name: "file.bin".into(), public: true };
+    let (file_name, layout_id_files) = ("file.bin".into(), LAYOUT_ID_FILES);
+    let file = FileToStore { source: file, file_name, public: true, layout_id_files };
     let tell = |progress| told.lock().unwrap().push(progress);
     let outcome = scheduler.block_on(store_file(seams, file, &tell));
     (outcome, told.into_inner().unwrap())

@@ -136,8 +136,12 @@ impl Asker {
                 (Observation::Pass, proof_hash, proof, bytes_before + proof_bytes, String::new())
             }
             Attempt::Against(observation, details) => {
-                if let Some(ineligible) = self.no_longer_eligible(view, target, ticket_id).await? {
+                if let Some(ineligible) = self.no_longer_eligible(target, ticket_id).await? {
                     return Ok(Outcome::NotEligible(ineligible));
+                }
+                // Not "no eligible ticket", which the chain might refuse with the whole report: it is asked again later.
+                if let Some(error) = self.healed_lately(view, ticket_id).await? {
+                    return Ok(Outcome::Undecided(error));
                 }
                 self.check_ourselves(view, &target.account, observation).await?;
                 (observation, String::new(), "none", bytes_before, details)
@@ -324,7 +328,6 @@ impl Asker {
     /// Looks at the chain again before anything is said against a target.
     async fn no_longer_eligible(
         &self,
-        view: &EpochView,
         target: &Target,
         ticket_id: &str,
     ) -> Result<Option<Ineligible>, ChallengeError> {
@@ -344,7 +347,7 @@ impl Asker {
         }
         let of_ticket = |detail: &str| Ok(Some(Ineligible::new("ticket_gone", detail)));
         match self.chain.ticket(ticket_id).await {
-            Ok(ticket) if is_challengeable(&ticket) => self.healed_lately(view, ticket_id).await,
+            Ok(ticket) if is_challengeable(&ticket) => Ok(None),
             Ok(_) => of_ticket("the ticket is no longer stored"),
             Err(error) if error.is_not_found() => of_ticket("the ticket is gone"),
             Err(error) => Err(chain_fault(LOOKING_AGAIN, &error)),
@@ -357,7 +360,7 @@ impl Asker {
         &self,
         view: &EpochView,
         ticket_id: &str,
-    ) -> Result<Option<Ineligible>, ChallengeError> {
+    ) -> Result<Option<ChallengeError>, ChallengeError> {
         let height = u64::try_from(view.height).unwrap_or(0);
         let settled_before = height.saturating_sub(self.config.grace_blocks);
         let mut next = Some(PageRequest::default());
@@ -370,8 +373,11 @@ impl Asker {
                 .iter()
                 .find(|op| op.status == HealOpStatus::Verified && op.updated_height > settled_before);
             if let Some(op) = healed {
-                let detail = format!("heal operation {} has mended the ticket lately", op.heal_op_id);
-                return Ok(Some(Ineligible::new("healed", detail)));
+                return Ok(Some(ChallengeError::Ours {
+                    stage: format!("challenging ticket {ticket_id}"),
+                    reason: format!("heal operation {} has mended it lately", op.heal_op_id),
+                    transient: true,
+                }));
             }
         }
         Ok(None)

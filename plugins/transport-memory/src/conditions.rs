@@ -70,6 +70,8 @@ pub(crate) struct Conditions {
     /// Until when each connection is busy. Each caller has its own, because clocks of different nodes can't be
     /// compared.
     busy_until: BTreeMap<(Account, Link), Moment>,
+    /// Messages that met a fault, by its kind.
+    pub(crate) met: BTreeMap<&'static str, u64>,
 }
 
 fn link(from: &str, to: &str) -> Link {
@@ -85,7 +87,8 @@ impl Conditions {
 
     /// Ends every condition but that nodes are down.
     pub(crate) fn reset_links(&mut self) {
-        *self = Self { down: std::mem::take(&mut self.down), ..Self::default() };
+        let (down, met) = (std::mem::take(&mut self.down), std::mem::take(&mut self.met));
+        *self = Self { down, met, ..Self::default() };
     }
 
     /// Schedules a fault for the `nth` message from now on, counted from 1.
@@ -97,12 +100,15 @@ impl Conditions {
     /// Sends a message of `len_bytes` now.
     pub(crate) fn send(&mut self, leg: Leg<'_>, len_bytes: usize, now: Moment) -> Passage {
         let after = self.travel_time(leg, len_bytes, now);
-        let copies = match self.count_message(leg) {
-            _ if !self.are_connected(leg.from, leg.to) => 0,
-            Some(MessageFault::Drop) => 0,
-            Some(MessageFault::Duplicate) => 2,
-            None => 1,
+        let (copies, met) = match self.count_message(leg) {
+            _ if !self.are_connected(leg.from, leg.to) => (0, Some("messages cut off")),
+            Some(MessageFault::Drop) => (0, Some("messages lost")),
+            Some(MessageFault::Duplicate) => (2, Some("messages repeated")),
+            None => (1, None),
         };
+        if let Some(kind) = met {
+            *self.met.entry(kind).or_default() += 1;
+        }
         Passage { copies, after }
     }
 
@@ -154,6 +160,8 @@ mod tests {
         conditions.schedule("b", "a", 1, MessageFault::Drop);
         let copies: Vec<_> = (0..5).map(|_| conditions.send(LEG, 10, Moment::default()).copies).collect();
         assert_eq!(copies, [1, 0, 1, 2, 1]);
+        conditions.reset_links();
+        assert_eq!(conditions.met, BTreeMap::from([("messages lost", 1), ("messages repeated", 1)]));
     }
 
     #[test]

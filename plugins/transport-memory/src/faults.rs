@@ -6,6 +6,7 @@
 use crate::conditions::{LinkQuality, MessageFault};
 use crate::fabric::Fabric;
 use lampkeeper_plugin_sdk::api::Account;
+use std::collections::BTreeMap;
 
 /// Takes nodes down, cuts the network apart, makes links slow, loses messages. Clones act on the same fabric.
 ///
@@ -65,6 +66,12 @@ impl Faults {
     /// answers and each message of a stream count; probes of ports don't.
     pub fn on_message(&self, from: &str, to: &str, nth: u64, fault: MessageFault) {
         self.fabric.with_conditions(|conditions| conditions.schedule(from, to, nth, fault));
+    }
+
+    /// Messages that were cut off, lost or repeated so far, by what happened to them.
+    #[must_use]
+    pub fn met(&self) -> BTreeMap<&'static str, u64> {
+        self.fabric.with_conditions(|conditions| conditions.met.clone())
     }
 
     /// Ends all conditions: every node is up, every link is fast, nothing is lost any more.

@@ -3,13 +3,18 @@
 //! Owns the model. A call that changes something takes time; it happens somewhere in between, and is durable when it has
 //! returned. When the caller is dropped before, a draw decides whether it had happened, had not, or, for an artifact
 //! that was not there before, had been torn: it is then found damaged, never valid. What is staged and not sealed is
-//! durable only by chance.
+//! durable only by chance. What takes effect is counted.
 
+use super::defect::Defect;
+use super::ledger::Ledger;
 use futures_now::now;
 use lampkeeper_api::BoxFuture;
 use lampkeeper_api::scheduler::{Scheduler, random_u64};
 use lampkeeper_api::staging::{Staging, StagingState};
-use lampkeeper_plugin_sdk::testkit::{MemoryJournal, MemoryStaging, MemoryStore};
+use lampkeeper_api::store::ArtifactStore;
+use lampkeeper_plugin_sdk::testkit::{MemoryJournal, MemoryStaging, MemoryStore, VirtualScheduler};
+use lampkeeper_protocol::artifact_key::ArtifactKey;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,11 +62,37 @@ pub enum Trouble {
     Full,
 }
 
+/// Whose disk it is, and who is told of what happens to it.
+#[derive(Clone)]
+pub struct DiskOwner {
+    /// The node's name.
+    pub name: String,
+    /// Its account.
+    pub account: String,
+    /// The record.
+    pub ledger: Ledger,
+    /// What is wrong with it on purpose.
+    pub defect: Option<Defect>,
+}
+
+impl DiskOwner {
+    /// Whether the disk has this defect by now.
+    fn suffers(&self, defect: Defect) -> bool {
+        self.defect == Some(defect) && self.ledger.is_stormy()
+    }
+}
+
 /// What all parts of a disk share.
 struct Shared {
-    scheduler: Arc<dyn Scheduler>,
+    scheduler: VirtualScheduler,
     condition: Mutex<DiskCondition>,
+    owner: DiskOwner,
+    /// Writes until the node crashes in the middle of one; 0 for never.
+    crash_in_writes: AtomicU64,
 }
+
+/// What a crash may do to a change, besides making it whole or not at all.
+type Tear<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 /// A node's disk; it outlives the node's lives.
 #[derive(Clone)]
@@ -76,13 +107,29 @@ pub struct NodeDisk {
 }
 
 impl NodeDisk {
-    /// An empty disk; time and draws are `scheduler`'s, which belongs to no node.
-    pub fn new(scheduler: Arc<dyn Scheduler>) -> Self {
+    /// An empty disk; time and draws are `scheduler`'s, a view that belongs to no node.
+    pub fn new(scheduler: VirtualScheduler, owner: DiskOwner) -> Self {
+        let condition = Mutex::new(DiskCondition::GOOD);
         Self {
             store: MemoryStore::new(),
             staging: MemoryStaging::new(),
             journal: MemoryJournal::new(),
-            shared: Arc::new(Shared { scheduler, condition: Mutex::new(DiskCondition::GOOD) }),
+            shared: Arc::new(Shared { scheduler, condition, owner, crash_in_writes: AtomicU64::new(0) }),
+        }
+    }
+
+    fn owner(&self) -> &DiskOwner {
+        &self.shared.owner
+    }
+
+    fn fault(&self, kind: &'static str) {
+        self.owner().ledger.fault(kind);
+    }
+
+    /// Loses every artifact.
+    pub fn wipe(&self) {
+        for key in self.store.keys() {
+            let _ = now(self.store.delete(&key));
         }
     }
 
@@ -96,19 +143,27 @@ impl NodeDisk {
     }
 
     fn draw(&self, below: u64) -> u64 {
-        random_u64(self.shared.scheduler.as_ref()) % below.max(1)
+        random_u64(&self.shared.scheduler) % below.max(1)
     }
 
     async fn wait(&self, condition: DiskCondition) {
         let latency = Duration::from_millis(self.draw(condition.latency_ms_max + 1));
+        if condition.latency_ms_max > DiskCondition::GOOD.latency_ms_max {
+            self.fault("slow disk calls");
+        }
         self.shared.scheduler.sleep(latency).await;
     }
 
     fn trouble(&self, condition: DiskCondition, adds: bool) -> Option<Trouble> {
         if condition.failures_per_mille > 0 && self.draw(1000) < condition.failures_per_mille {
+            self.fault("failed disk calls");
             return Some(Trouble::Io);
         }
-        (adds && condition.is_full).then_some(Trouble::Full)
+        if adds && condition.is_full {
+            self.fault("calls to a full disk");
+            return Some(Trouble::Full);
+        }
+        None
     }
 
     /// Does what changes nothing.
@@ -128,14 +183,16 @@ impl NodeDisk {
         &self,
         adds: bool,
         work: BoxFuture<'a, T>,
-        tear: Option<Box<dyn FnOnce() + Send + 'a>>,
+        tear: Option<Tear<'a>>,
     ) -> Result<T, Trouble> {
         let condition = self.condition();
         let mut under_way = UnderWay { disk: self, work: Some(work), tear };
+        self.crash_if_due();
         self.wait(condition).await;
         match self.trouble(condition, adds) {
             // An error may come after the change was made.
             Some(Trouble::Io) if self.draw(2) == 0 => {
+                self.fault("disk calls that failed after their effect");
                 under_way.finish();
                 return Err(Trouble::Io);
             }
@@ -150,18 +207,50 @@ impl NodeDisk {
         outcome.ok_or(Trouble::Io)
     }
 
-    /// What a crash does to what was not sealed: it stays, is emptied, or is gone.
+    /// The node crashes in the middle of its `writes`th write from now.
+    pub fn crash_in_writes(&self, writes: u64) {
+        self.shared.crash_in_writes.store(writes, Ordering::Relaxed);
+    }
+
+    fn crash_if_due(&self) {
+        let left = self.shared.crash_in_writes.load(Ordering::Relaxed);
+        if left == 0 {
+            return;
+        }
+        self.shared.crash_in_writes.store(left - 1, Ordering::Relaxed);
+        if left == 1 {
+            self.shared.scheduler.kill_group(&self.owner().name);
+        }
+    }
+
+    /// What a crash does to what was not sealed: it stays, is torn, is emptied, or is gone.
     pub fn crash(&self) {
         for heal_op_id in now(self.staging.list()).unwrap_or_default() {
-            if matches!(now(self.staging.state(heal_op_id)), Ok(StagingState::Unsealed)) {
-                let outcome = match self.draw(3) {
-                    0 => now(self.staging.remove(heal_op_id)),
-                    1 => now(self.staging.begin(heal_op_id)),
-                    _ => Ok(()),
-                };
-                debug_assert!(outcome.is_ok(), "memory does not fail");
-            }
+            let is_sealed = !matches!(now(self.staging.state(heal_op_id)), Ok(StagingState::Unsealed));
+            let outcome = match self.draw(4) {
+                _ if is_sealed && !self.owner().suffers(Defect::LosesStaging) => Ok(()),
+                0 => self.lost("stagings lost in a crash", now(self.staging.remove(heal_op_id))),
+                1 => self.lost("stagings emptied in a crash", now(self.staging.begin(heal_op_id))),
+                2 if !is_sealed => {
+                    let zeros = now(self.staging.write_file_at(heal_op_id, 0, vec![0; 64]));
+                    self.lost("stagings torn in a crash", zeros)
+                }
+                _ if is_sealed => now(self.staging.remove(heal_op_id)),
+                _ => Ok(()),
+            };
+            debug_assert!(outcome.is_ok(), "memory does not fail");
         }
+    }
+
+    fn lost<T>(&self, kind: &'static str, outcome: T) -> T {
+        self.fault(kind);
+        outcome
+    }
+
+    /// An artifact that was being written is left in pieces.
+    fn tear(&self, key: &ArtifactKey) {
+        self.store.damage(key);
+        self.owner().ledger.torn(&self.owner().name, *key);
     }
 }
 
@@ -169,7 +258,7 @@ impl NodeDisk {
 struct UnderWay<'d, 'a, T> {
     disk: &'d NodeDisk,
     work: Option<BoxFuture<'a, T>>,
-    tear: Option<Box<dyn FnOnce() + Send + 'a>>,
+    tear: Option<Tear<'a>>,
 }
 
 impl<T> UnderWay<'_, '_, T> {
@@ -184,14 +273,16 @@ impl<T> Drop for UnderWay<'_, '_, T> {
             return;
         }
         match self.disk.draw(4) {
-            0 | 1 => drop(self.finish()),
-            2 => {
-                if let Some(tear) = self.tear.take() {
-                    drop(self.finish());
-                    tear();
-                }
+            0 | 1 => {
+                self.disk.fault("writes made in a crash");
+                drop(self.finish());
             }
-            _ => {}
+            2 if self.tear.is_some() => {
+                self.disk.fault("writes torn in a crash");
+                drop(self.finish());
+                self.tear.take().into_iter().for_each(|tear| tear());
+            }
+            _ => self.disk.fault("writes lost in a crash"),
         }
     }
 }
@@ -199,9 +290,12 @@ impl<T> Drop for UnderWay<'_, '_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lampkeeper_api::store::ArtifactStore;
-    use lampkeeper_plugin_sdk::testkit::VirtualScheduler;
-    use lampkeeper_protocol::artifact_key::ArtifactKey;
+
+    fn disk(scheduler: &VirtualScheduler) -> NodeDisk {
+        let (name, account) = ("n1".to_owned(), "a1".to_owned());
+        let owner = DiskOwner { name, account, ledger: Ledger::default(), defect: None };
+        NodeDisk::new(scheduler.for_node("disk", 0), owner)
+    }
 
     /// Crashes a node in the middle of a write, with many seeds; how often the artifact was absent, whole, torn.
     #[test]
@@ -210,7 +304,7 @@ mod tests {
         let mut found = [0; 3];
         for seed in 0..200 {
             let scheduler = VirtualScheduler::new(seed);
-            let disk = NodeDisk::new(scheduler.for_node("disk", 0).handle());
+            let disk = disk(&scheduler);
             disk.set_condition(DiskCondition { latency_ms_max: 50, ..DiskCondition::GOOD });
             let store = DiskStore(disk.clone());
             let write = async move {
@@ -238,7 +332,7 @@ mod tests {
     fn what_has_returned_survives() {
         for seed in 0..50 {
             let scheduler = VirtualScheduler::new(seed);
-            let disk = NodeDisk::new(scheduler.for_node("disk", 0).handle());
+            let disk = disk(&scheduler);
             let key = ArtifactKey::of(b"some bytes");
             let store = DiskStore(disk.clone());
             scheduler.block_on(store.put(&key, b"some bytes".to_vec())).unwrap();

@@ -1,10 +1,11 @@
-//! What was seen during a run: submissions, publications, what happened, and every rule that was broken.
+//! What was seen during a run: submissions, publications, faults that took effect, and every rule that was broken.
 //!
-//! Owns the record and the rules that can be judged at the moment of a call. Rules about the state after a block are in
-//! `invariants`.
+//! Owns the record. Rules about the state after a block are in `invariants`, the one about repeated messages in
+//! `submissions`.
 
+use super::submissions::{Submissions, submission_key};
 use lampkeeper_api::Account;
-use lampkeeper_api::chain::ChainMessage;
+use lampkeeper_api::chain::{ChainError, ChainMessage};
 use lampkeeper_protocol::artifact_key::ArtifactKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,22 +41,13 @@ struct Entries {
     published: BTreeSet<u64>,
     /// Keys that each node sent to others to keep since the last look.
     sent: Vec<(Account, Vec<ArtifactKey>)>,
-    /// What this life of a node knows to be executed, by account.
-    settled: BTreeMap<Account, BTreeSet<String>>,
-    submissions: u64,
-}
-
-/// What makes a submission the same as another one of the same account.
-fn submission_key(message: &ChainMessage) -> Option<String> {
-    match message {
-        ChainMessage::EpochReport(report) => Some(format!("epoch report {}", report.epoch_id)),
-        ChainMessage::RecheckEvidence(evidence) => {
-            Some(format!("recheck of epoch {} ticket {}", evidence.epoch_id, evidence.ticket_id))
-        }
-        ChainMessage::HealClaim(claim) => Some(format!("claim of heal {}", claim.heal_op_id)),
-        ChainMessage::HealVerification(vote) => Some(format!("vote on heal {}", vote.heal_op_id)),
-        _ => None,
-    }
+    /// Artifacts that a crash tore since the last look, by the name of the node.
+    torn: Vec<(String, ArtifactKey)>,
+    submissions: Submissions,
+    /// Faults that took effect, by kind.
+    faults: BTreeMap<&'static str, u64>,
+    /// Whether the storm has begun: defects wait for it.
+    is_stormy: bool,
 }
 
 impl Ledger {
@@ -75,6 +67,16 @@ impl Ledger {
         self.lock().height = height;
     }
 
+    /// Files are stored; from now on things go wrong.
+    pub fn begin_storm(&self) {
+        self.lock().is_stormy = true;
+    }
+
+    /// Whether things may go wrong.
+    pub fn is_stormy(&self) -> bool {
+        self.lock().is_stormy
+    }
+
     /// Appends a line to the trace.
     pub fn note(&self, line: impl FnOnce() -> String) {
         let mut entries = self.lock();
@@ -82,6 +84,23 @@ impl Ledger {
         if let Some(trace) = entries.trace.as_mut() {
             trace.push(format!("{height:>5} {}", line()));
         }
+    }
+
+    /// Counts a fault that took effect.
+    pub fn fault(&self, kind: &'static str) {
+        self.faults(kind, 1);
+    }
+
+    /// Counts faults that took effect.
+    pub fn faults(&self, kind: &'static str, count: u64) {
+        if count > 0 {
+            *self.lock().faults.entry(kind).or_default() += count;
+        }
+    }
+
+    /// The faults so far, by kind.
+    pub fn fault_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().faults.clone()
     }
 
     /// Records a broken rule.
@@ -104,35 +123,32 @@ impl Ledger {
         self.lock().trace.clone().unwrap_or_default()
     }
 
-    /// A node begins to submit. It must not if it has been told that the chain has this already.
-    pub fn submitting(&self, node: &str, account: &str, message: &ChainMessage) {
-        let Some(key) = submission_key(message) else { return };
-        let is_settled = {
-            let mut entries = self.lock();
-            entries.submissions += 1;
-            entries.settled.get(account).is_some_and(|settled| settled.contains(&key))
-        };
-        self.note(|| format!("{node} submits {key}"));
-        if is_settled {
-            self.violate("submitted-once", node, format!("{key} again, after it was executed"));
+    /// A node begins to submit; it must not if it can know that the chain has this already.
+    pub fn submitting(&self, node: &str, account: &str, message: &ChainMessage) -> Submitting {
+        let key = submission_key(message);
+        if let Some(key) = &key {
+            self.note(|| format!("{node} submits {key}"));
+            let problem = self.lock().submissions.begin(account, key);
+            if let Some(problem) = problem {
+                self.violate("submitted-once", node, format!("{key} again, {problem}"));
+            }
         }
+        Submitting { ledger: self.clone(), account: account.to_owned(), key }
     }
 
-    /// A node was told that its message was executed.
-    pub fn executed(&self, account: &str, message: &ChainMessage) {
-        if let Some(key) = submission_key(message) {
-            self.lock().settled.entry(account.to_owned()).or_default().insert(key);
-        }
+    /// A node has written down that a message was executed.
+    pub fn written_down(&self, account: &str, key: String) {
+        self.lock().submissions.written_down(account, key);
     }
 
     /// How many messages were submitted.
-    pub fn submissions(&self) -> u64 {
-        self.lock().submissions
+    pub fn submission_count(&self) -> u64 {
+        self.lock().submissions.begun_count()
     }
 
-    /// A node has crashed: what it was told and did not write down is gone.
+    /// A node has crashed.
     pub fn forget_life(&self, account: &str) {
-        self.lock().settled.remove(account);
+        self.lock().submissions.forget_life(account);
     }
 
     /// A node sends artifacts to others to keep.
@@ -143,6 +159,16 @@ impl Ledger {
     /// Takes what was sent since the last call.
     pub fn take_sent(&self) -> Vec<(Account, Vec<ArtifactKey>)> {
         std::mem::take(&mut self.lock().sent)
+    }
+
+    /// A crash left an artifact torn.
+    pub fn torn(&self, node: &str, key: ArtifactKey) {
+        self.lock().torn.push((node.to_owned(), key));
+    }
+
+    /// Takes what was torn since the last call.
+    pub fn take_torn(&self) -> Vec<(String, ArtifactKey)> {
+        std::mem::take(&mut self.lock().torn)
     }
 
     /// An operation's artifacts were published.
@@ -156,37 +182,26 @@ impl Ledger {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lampkeeper_api::chain::HealClaimMessage;
+/// A submission that is under way; dropped without an end, its caller never learns what became of it.
+pub struct Submitting {
+    ledger: Ledger,
+    account: Account,
+    key: Option<String>,
+}
 
-    fn claim(heal_op_id: u64) -> ChainMessage {
-        ChainMessage::HealClaim(HealClaimMessage {
-            heal_op_id,
-            ticket_id: "1".to_owned(),
-            heal_manifest_hash: "hash".to_owned(),
-            details: String::new(),
-        })
+impl Submitting {
+    /// The caller is told the outcome.
+    pub fn end(mut self, error: Option<&ChainError>) {
+        if let Some(key) = self.key.take() {
+            self.ledger.lock().submissions.end(&self.account, &key, Some(error));
+        }
     }
+}
 
-    #[test]
-    fn a_message_may_be_repeated_until_its_execution_is_known() {
-        let ledger = Ledger::new(true);
-        ledger.set_height(7);
-        ledger.submitting("n1", "a1", &claim(3));
-        ledger.submitting("n1", "a1", &claim(3));
-        ledger.executed("a1", &claim(3));
-        ledger.submitting("n2", "a2", &claim(3));
-        ledger.submitting("n1", "a1", &claim(4));
-        assert_eq!(ledger.violations(), []);
-        ledger.submitting("n1", "a1", &claim(3));
-        let broken = ledger.violations();
-        assert_eq!(broken.len(), 1, "{broken:?}");
-        assert_eq!((broken[0].rule, broken[0].height, &*broken[0].node), ("submitted-once", 7, "n1"));
-        ledger.forget_life("a1");
-        ledger.submitting("n1", "a1", &claim(3));
-        assert_eq!(ledger.violations().len(), 1, "a new life has to be told anew");
-        assert_eq!(ledger.trace().len(), 7);
+impl Drop for Submitting {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.ledger.lock().submissions.end(&self.account, &key, None);
+        }
     }
 }

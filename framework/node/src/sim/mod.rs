@@ -1,17 +1,22 @@
 //! A whole network, chain included, in one process under virtual time from one seed.
 //!
-//! Owns the command: one run or many, what is printed, and the command that replays a failure. A run depends on
-//! nothing but its options, so the same options give the same trace.
+//! Owns the command: one run or many, what is printed of a run, and the command that replays a failure. A run depends
+//! on nothing but its options, so the same options give the same trace.
 
+mod campaign;
+mod defect;
 mod disk;
+mod excuses;
 mod invariants;
 mod ledger;
 mod options;
 mod run;
 mod storm;
+mod submissions;
 mod watched;
 mod world;
 
+pub use defect::Defect;
 pub use options::Profile;
 
 use crate::cli::SimArgs;
@@ -19,11 +24,8 @@ use crate::output::{self, Failure, Outcome};
 use options::{EPOCHS_MIN, SimOptions};
 use run::{Summary, run};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Seeds, the last one included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +56,11 @@ pub fn simulate(args: &SimArgs) -> Outcome {
         epochs: args.epochs.max(EPOCHS_MIN),
         profile: args.faults,
         keeps_trace: args.trace.is_some(),
+        defect: args.defect,
     };
     match args.seeds {
-        Some(seeds) => many(options, seeds, args.jobs),
-        None => one(options, args.trace.as_deref()),
+        Some(seeds) => campaign::many(options, seeds, args.jobs, args.progress),
+        None => one(options.of_seed(args.seed), args.trace.as_deref()),
     }
 }
 
@@ -73,6 +76,13 @@ fn one(options: SimOptions, trace: Option<&Path>) -> Outcome {
 
 fn failed(count: u64, runs: u64) -> Failure {
     Failure::failed(format!("{count} of {runs} runs broke a rule"))
+}
+
+fn counts(of: &BTreeMap<&'static str, u64>) -> String {
+    if of.is_empty() {
+        return "none".to_owned();
+    }
+    of.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A panic ends the run, not the program.
@@ -91,82 +101,6 @@ fn write_trace(path: &Path, lines: &[String]) -> Outcome {
     let mut text = lines.join("\n");
     text.push('\n');
     std::fs::write(path, text).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
-}
-
-/// Results of many runs.
-#[derive(Default)]
-struct Tally {
-    failed: u64,
-    heals: BTreeMap<&'static str, u64>,
-    faults: BTreeMap<&'static str, u64>,
-    rules: BTreeMap<&'static str, u64>,
-}
-
-fn many(options: SimOptions, seeds: Seeds, jobs: NonZeroUsize) -> Outcome {
-    let next = AtomicU64::new(seeds.first);
-    let tally = Mutex::new(Tally::default());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.get() {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > seeds.last {
-                        return;
-                    }
-                    let outcome = run_contained(SimOptions { seed, ..options });
-                    tally.lock().unwrap_or_else(PoisonError::into_inner).add(outcome);
-                }
-            });
-        }
-    });
-    let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let runs = seeds.last - seeds.first + 1;
-    output::line(format!(
-        "{runs} runs · {} nodes · {} epochs · faults {} · {} failed · heals: {} · faults: {}",
-        options.nodes,
-        options.epochs,
-        options.profile,
-        tally.failed,
-        counts(&tally.heals),
-        counts(&tally.faults),
-    ));
-    if tally.failed == 0 {
-        return Ok(());
-    }
-    output::line(format!("rules broken, by runs: {}", counts(&tally.rules)));
-    Err(failed(tally.failed, runs))
-}
-
-impl Tally {
-    fn add(&mut self, outcome: Result<Summary, Failure>) {
-        let summary = match outcome {
-            Ok(summary) => summary,
-            Err(failure) => {
-                self.failed += 1;
-                *self.rules.entry("runs-end").or_default() += 1;
-                return output::line(failure.message);
-            }
-        };
-        for (status, count) in &summary.heals {
-            *self.heals.entry(status).or_default() += count;
-        }
-        for (kind, count) in &summary.faults {
-            *self.faults.entry(kind).or_default() += count;
-        }
-        if let Some(first) = summary.violations.first() {
-            self.failed += 1;
-            *self.rules.entry(first.rule).or_default() += 1;
-            output::line(line(&summary));
-            tell_violations(&summary);
-        }
-    }
-}
-
-fn counts(of: &BTreeMap<&'static str, u64>) -> String {
-    if of.is_empty() {
-        return "none".to_owned();
-    }
-    of.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The one line of a run.

@@ -2,11 +2,11 @@
 //!
 //! Owns the course of a run and its summary.
 
+use super::defect::Defect;
 use super::invariants::Invariants;
 use super::ledger::Violation;
 use super::options::{EPOCH_LENGTH_BLOCKS, SimOptions};
 use super::storm::Storm;
-use super::watched::Role;
 use super::world::World;
 use lampkeeper_api::chain::HealOpStatus;
 use lampkeeper_api::scheduler::Scheduler;
@@ -19,10 +19,6 @@ use lampkeeper_protocol::cascade::codec::FileSource;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The longest file that is stored, in bytes.
-const FILE_LEN_BYTES_MAX: u64 = 300_000;
-/// Files that are stored at most.
-const FILES_MAX: u64 = 2;
 /// Blocks that storing or fetching one file may take.
 const FILE_BLOCKS_MAX: u64 = 60;
 
@@ -56,9 +52,12 @@ pub fn run(options: SimOptions) -> Result<Summary, String> {
         invariants: Invariants::default(),
         is_storing: true,
     };
-    run.appoint_liar();
+    if run.world.options.profile.has_liars() {
+        run.storm.appoint_liar(&mut run.world);
+    }
     let documents = run.store_files()?;
     run.is_storing = false;
+    run.world.ledger.begin_storm();
     while run.world.height() < options.end_height() {
         run.storm.blow(&mut run.world, &documents);
         run.step()?;
@@ -76,13 +75,6 @@ struct Run {
 }
 
 impl Run {
-    fn appoint_liar(&mut self) {
-        if self.world.options.profile.has_liars() {
-            let index = self.world.draw_index(self.world.members.len());
-            self.world.members[index].role = Role::LIES[self.world.draw_index(Role::LIES.len())];
-        }
-    }
-
     /// Passes the time of one block, and judges.
     fn step(&mut self) -> Result<(), String> {
         self.world.start_due();
@@ -130,11 +122,13 @@ impl Run {
             self.step()?;
         }
         let mut documents = Vec::new();
-        for number in 0..=self.world.draw(FILES_MAX) {
-            let len_bytes = 1 + self.world.draw(FILE_LEN_BYTES_MAX);
+        let shape = self.world.shape;
+        for number in 0..shape.files {
+            let len_bytes = 1 + self.world.draw(shape.file_len_bytes_max);
             let content = content(self.world.options.seed, number, len_bytes);
             let node = self.some_node()?;
-            let stored = self.finish("storing a file", store(Arc::clone(&node), content, number))??;
+            let work = store(Arc::clone(&node), content, number, shape.id_files);
+            let stored = self.finish("storing a file", work)??;
             self.world.ledger.note(|| format!("stored ticket {} of {len_bytes} bytes", stored.ticket_id));
             documents.push(self.finish("loading documents", load(node, stored.ticket_id))??);
         }
@@ -147,6 +141,9 @@ impl Run {
 
     /// Every file can be had at the end.
     fn fetch_files(&mut self, documents: &[Arc<TicketDocuments>]) -> Result<(), String> {
+        if self.world.options.defect == Some(Defect::LosesFiles) {
+            self.world.members.iter().for_each(|member| member.disk.wipe());
+        }
         for documents in documents {
             let node = self.some_node()?;
             let outcome = self.finish("fetching a file", fetch(node, Arc::clone(documents)));
@@ -171,8 +168,8 @@ impl Run {
             trace_hash: self.world.scheduler.trace_hash(),
             trace: self.world.ledger.trace(),
             heals,
-            faults: self.storm.counts,
-            submissions: self.world.ledger.submissions(),
+            faults: self.world.fault_counts(),
+            submissions: self.world.ledger.submission_count(),
         }
     }
 }
@@ -201,7 +198,12 @@ fn content(seed: u64, number: u64, len_bytes: u64) -> Vec<u8> {
     content
 }
 
-async fn store(node: Arc<Node>, content: Vec<u8>, number: u64) -> Result<StoredFile, String> {
+async fn store(
+    node: Arc<Node>,
+    content: Vec<u8>,
+    number: u64,
+    layout_id_files: u32,
+) -> Result<StoredFile, String> {
     let provided = node.seams();
     let (Some(chain), Some(network), Some(signer)) = (&provided.chain, &provided.network, &provided.signer)
     else {
@@ -214,8 +216,12 @@ async fn store(node: Arc<Node>, content: Vec<u8>, number: u64) -> Result<StoredF
         scheduler: scheduler.as_ref(),
         signer: signer.as_ref(),
     };
-    let file =
-        FileToStore { source: Arc::new(Content(content)), file_name: format!("file-{number}"), public: true };
+    let file = FileToStore {
+        source: Arc::new(Content(content)),
+        file_name: format!("file-{number}"),
+        public: true,
+        layout_id_files,
+    };
     store_file(seams, file, &|_| {}).await.map_err(|error| error.to_string())
 }
 

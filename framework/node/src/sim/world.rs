@@ -3,18 +3,21 @@
 //! Owns their making, the lives of nodes, and the passing of time block by block. What goes wrong is the storm's
 //! decision, what must hold the invariants'.
 
-use super::disk::{DiskJournal, DiskStaging, DiskStore, NodeDisk};
+use super::defect::Defect;
+use super::disk::{DiskJournal, DiskOwner, DiskStaging, DiskStore, NodeDisk};
 use super::ledger::Ledger;
-use super::options::{BLOCK_INTERVAL_MS, EPOCH_LENGTH_BLOCKS, SimOptions};
+use super::options::{BLOCK_INTERVAL_MS, EPOCH_LENGTH_BLOCKS, Shape, SimOptions};
 use super::watched::{Role, Watched, WatchedChain, WatchedTransport};
 use crate::plugins::registry;
 use lampkeeper_api::chain::{EnforcementMode, Params, SupernodeState};
+use lampkeeper_api::journal::Journal;
 use lampkeeper_api::plugin::{Provided, Seam};
 use lampkeeper_api::scheduler::{Scheduler, random_u64};
 use lampkeeper_api::signer::Signer;
 use lampkeeper_api::transport::CallerMint;
 use lampkeeper_chain_sim::address::operator_of_account;
 use lampkeeper_chain_sim::chain::{SimChain, SimChainOptions};
+use lampkeeper_chain_sim::state::ActionParams;
 use lampkeeper_chain_sim::state::supernodes::{AddressRecord, SupernodeRecord};
 use lampkeeper_chain_sim::{Block, ChainConfig, State};
 use lampkeeper_core::node::NodeHost;
@@ -23,7 +26,7 @@ use lampkeeper_core::{Manifest, Node, Registry, TelemetryHub};
 use lampkeeper_plugin_sdk::testkit::{RecordingTelemetry, TestSigner, VirtualOptions, VirtualScheduler};
 use lampkeeper_transport_memory::{Fabric, Faults, JoiningNode, LinkQuality, MemoryTransport};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -99,7 +102,7 @@ impl Member {
 
     /// Whether it keeps to the rules.
     pub fn is_honest(&self) -> bool {
-        self.role == Role::Honest
+        self.role == Role::default()
     }
 }
 
@@ -107,6 +110,8 @@ impl Member {
 pub struct World {
     /// What it is.
     pub options: SimOptions,
+    /// What else was drawn for it.
+    pub shape: Shape,
     /// The clock.
     pub scheduler: VirtualScheduler,
     /// The chain.
@@ -141,15 +146,8 @@ impl World {
         let signers: Vec<TestSigner> = (1..=options.nodes)
             .map(|number| TestSigner::new(&format!("sim {} n{number}", options.seed)))
             .collect();
-        let draw = |below: u64| random_u64(chance.as_ref()) % below;
-        // A heal that has to succeed is given the default time; others race against shorter deadlines.
-        let deadline_epochs = if options.profile.lets_every_heal_succeed() || draw(2) == 0 {
-            Params::default().storage_truth_heal_deadline_epochs
-        } else {
-            2
-        };
-        let strategy = if draw(4) == 0 { "heal-full" } else { "heal-minimal" };
-        let state = chain_state(&options, &signers, scheduler.wall_clock_ms(), deadline_epochs)?;
+        let shape = Shape::draw(options.profile, |below| random_u64(chance.as_ref()) % below);
+        let state = chain_state(&options, &signers, scheduler.wall_clock_ms(), shape)?;
         let chain_options = SimChainOptions {
             block_interval_ms: 0,
             submit_timeout_ms: SUBMIT_TIMEOUT_MS,
@@ -160,6 +158,7 @@ impl World {
         let (fabric, telemetry) = (Fabric::new(), TelemetryHub::new());
         let mut world = Self {
             options,
+            shape,
             chain,
             faults: fabric.faults(),
             fabric,
@@ -173,29 +172,36 @@ impl World {
         };
         world.reset_links();
         world.ledger.set_height(world.height());
-        world.ledger.note(|| format!("strategy {strategy}, deadline after {deadline_epochs} epochs"));
+        world.ledger.note(|| format!("{shape:?}"));
         for (number, signer) in (1..).zip(signers) {
-            world.add_member(number, signer, strategy)?;
+            world.add_member(number, signer)?;
         }
         Ok(world)
     }
 
-    fn add_member(&mut self, number: u16, signer: TestSigner, strategy: &str) -> Result<(), String> {
+    fn add_member(&mut self, number: u16, signer: TestSigner) -> Result<(), String> {
         let name = format!("n{number}");
         let wall_skew_ms = if self.options.profile.has_network_faults() {
+            self.ledger.fault("clocks off");
             i64::try_from(self.draw(240_000)).unwrap_or_default() - 120_000
         } else {
             0
         };
         let manifest =
-            Manifest::parse(Path::new("node.toml"), &manifest_text(&name, strategy), &self.registry)
+            Manifest::parse(Path::new("node.toml"), &manifest_text(&name, self.shape), &self.registry)
                 .map_err(|problems| {
                     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
                 })?;
-        let disk = NodeDisk::new(self.scheduler.for_node(&format!("disk of {name}"), 0).handle());
+        let owner = DiskOwner {
+            name: name.clone(),
+            account: signer.account().to_owned(),
+            ledger: self.ledger.clone(),
+            defect: self.options.defect,
+        };
+        let disk = NodeDisk::new(self.scheduler.for_node(&format!("disk of {name}"), 0), owner);
         self.members.push(Member {
             account: signer.account().to_owned(),
-            role: Role::Honest,
+            role: Role::default(),
             disk,
             signer,
             manifest,
@@ -232,6 +238,15 @@ impl World {
         self.faults.end_partition();
         let latency = Duration::from_millis(LATENCY_MS);
         self.faults.set_every_link(LinkQuality { latency, ..LinkQuality::default() });
+    }
+
+    /// Lets a node's wall clock jump, in this life and those to come.
+    pub fn set_clock(&mut self, index: usize, wall_skew_ms: i64) {
+        let member = &mut self.members[index];
+        member.wall_skew_ms = wall_skew_ms;
+        if member.life.is_some() {
+            drop(self.scheduler.for_node(&member.name, wall_skew_ms));
+        }
     }
 
     /// Whether a node of this name or account is honest; strangers are.
@@ -309,17 +324,24 @@ impl World {
             account: member.account.clone(),
             role: member.role,
             ledger: self.ledger.clone(),
+            defect: self.options.defect,
+            chain_is_reliable: !self.options.profile.has_chain_faults(),
         };
-        let chain =
-            Arc::new(WatchedChain { inner: self.chain.client(&member.account), watched: watched.clone() });
+        let chain = Arc::new(WatchedChain {
+            inner: self.chain.client(&member.account),
+            watched: watched.clone(),
+            denials_left: AtomicU32::new(0),
+        });
         let disk = &member.disk;
+        let cannot_start = self.options.defect == Some(Defect::NeverStarts) && self.ledger.is_stormy();
+        let journal: Arc<dyn Journal> = Arc::new(DiskJournal(disk.clone()));
         let mut host = NodeHost::new(Arc::new(member.signer.clone()), Arc::clone(&self.telemetry));
         host.seams = Provided {
             chain_reader: Some(chain.clone()),
             chain: Some(chain),
             store: Some(Arc::new(DiskStore(disk.clone()))),
             staging: Some(Arc::new(DiskStaging(disk.clone()))),
-            journal: Some(Arc::new(DiskJournal(disk.clone()))),
+            journal: (!cannot_start).then_some(journal),
             transport: Some(Arc::new(WatchedTransport { inner, watched })),
             scheduler: Some(scheduler),
             ..Provided::default()
@@ -345,6 +367,15 @@ impl World {
             buried.push(index);
         }
         buried
+    }
+
+    /// Faults that took effect, by kind.
+    pub fn fault_counts(&self) -> std::collections::BTreeMap<&'static str, u64> {
+        let mut counts = self.ledger.fault_counts();
+        for (kind, count) in self.faults.met() {
+            *counts.entry(kind).or_default() += count;
+        }
+        counts
     }
 
     /// Lets time pass until the next block is due.
@@ -407,15 +438,15 @@ fn chain_state(
     options: &SimOptions,
     signers: &[TestSigner],
     now_ms: i64,
-    deadline_epochs: u32,
+    shape: Shape,
 ) -> Result<State, String> {
     let params = Params {
         epoch_length_blocks: EPOCH_LENGTH_BLOCKS,
         storage_truth_recent_bucket_max_blocks: EPOCH_LENGTH_BLOCKS * 50,
         storage_truth_old_bucket_min_blocks: EPOCH_LENGTH_BLOCKS * 500,
-        storage_truth_challenge_target_divisor: 1,
+        storage_truth_challenge_target_divisor: shape.challenge_divisor,
         storage_truth_ticket_deterioration_heal_threshold: HEAL_THRESHOLD,
-        storage_truth_heal_deadline_epochs: deadline_epochs,
+        storage_truth_heal_deadline_epochs: shape.heal_deadline_epochs,
         storage_truth_enforcement_mode: EnforcementMode::Full,
         ..Params::default()
     };
@@ -425,6 +456,10 @@ fn chain_state(
         seed: options.seed,
         genesis_time_ms: now_ms,
         params,
+        action_params: ActionParams {
+            max_raptor_q_symbols: shape.id_files.into(),
+            ..ActionParams::default()
+        },
         ..ChainConfig::default()
     });
     let height = EPOCH_LENGTH_BLOCKS.cast_signed();
@@ -447,7 +482,8 @@ fn register(state: &mut State, signer: &TestSigner, number: u32, height: i64) ->
     Ok(())
 }
 
-fn manifest_text(name: &str, strategy: &str) -> String {
+fn manifest_text(name: &str, shape: Shape) -> String {
+    let Shape { strategy, probes_per_target, .. } = shape;
     format!(
         r#"[node]
 name = "{name}"
@@ -462,15 +498,16 @@ call_timeout_ms = 3000
 hedge_delay_ms = 300
 
 [plugins.storage-challenge.config]
-poll_interval_ms = 500
+poll_interval_ms = 1000
 retry_delay_ms = 500
 answer_timeout_ms = 2000
 target_deadline_ms = 15000
 probe_time_budget_ms = 5000
 grace_blocks = 5
+probes_per_target = {probes_per_target}
 
 [plugins.epoch-reporter.config]
-poll_interval_ms = 500
+poll_interval_ms = 1000
 tick_timeout_ms = 10000
 
 [plugins.recheck.config]

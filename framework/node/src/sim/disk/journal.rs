@@ -1,6 +1,8 @@
 //! The journal of a disk. Each call is one transaction: it has happened or it has not.
 
 use super::{NodeDisk, Trouble};
+use crate::sim::defect::Defect;
+use crate::sim::submissions::{claim_key, recheck_key, vote_key};
 use lampkeeper_api::chain::StorageProofResult;
 use lampkeeper_api::history::{
     ChallengeEntry, EvidenceSummary, HistoryFilter, HistoryJournal, HistoryLimits, KeptEvidence,
@@ -36,6 +38,20 @@ impl DiskJournal {
         let written = self.0.write(true, work, None).await;
         written.map_err(|trouble| journal_error(trouble, "writing the journal"))?
     }
+
+    /// Marks a message as executed; from then on every life knows it.
+    async fn mark(
+        &self,
+        key: String,
+        work: BoxFuture<'_, Result<bool, JournalError>>,
+    ) -> Result<bool, JournalError> {
+        let owner = self.0.owner();
+        let marked = if owner.suffers(Defect::ForgetsExecution) { true } else { self.write(work).await? };
+        if marked {
+            owner.ledger.written_down(&owner.account, key);
+        }
+        Ok(marked)
+    }
 }
 
 #[async_trait]
@@ -45,10 +61,13 @@ impl HealJournal for DiskJournal {
     }
 
     async fn mark_claim_submitted(&self, heal_op_id: u64, now_s: i64) -> Result<bool, JournalError> {
-        self.write(self.0.journal.mark_claim_submitted(heal_op_id, now_s)).await
+        self.mark(claim_key(heal_op_id), self.0.journal.mark_claim_submitted(heal_op_id, now_s)).await
     }
 
     async fn delete_claim(&self, heal_op_id: u64) -> Result<bool, JournalError> {
+        if self.0.owner().suffers(Defect::KeepsClaims) {
+            return Ok(true);
+        }
         self.write(self.0.journal.delete_claim(heal_op_id)).await
     }
 
@@ -70,7 +89,8 @@ impl HealJournal for DiskJournal {
         verifier: &str,
         now_s: i64,
     ) -> Result<bool, JournalError> {
-        self.write(self.0.journal.mark_verification_submitted(heal_op_id, verifier, now_s)).await
+        let work = self.0.journal.mark_verification_submitted(heal_op_id, verifier, now_s);
+        self.mark(vote_key(heal_op_id), work).await
     }
 
     async fn delete_verification(&self, heal_op_id: u64, verifier: &str) -> Result<bool, JournalError> {
@@ -102,7 +122,8 @@ impl RecheckJournal for DiskJournal {
         ticket_id: &str,
         now_s: i64,
     ) -> Result<bool, JournalError> {
-        self.write(self.0.journal.mark_recheck_submitted(epoch_id, ticket_id, now_s)).await
+        let work = self.0.journal.mark_recheck_submitted(epoch_id, ticket_id, now_s);
+        self.mark(recheck_key(epoch_id, ticket_id), work).await
     }
 
     async fn delete_recheck(&self, epoch_id: EpochId, ticket_id: &str) -> Result<bool, JournalError> {

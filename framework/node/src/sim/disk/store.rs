@@ -1,7 +1,8 @@
 //! The artifact store of a disk.
 
 use super::futures_now::now;
-use super::{NodeDisk, Trouble};
+use super::{NodeDisk, Tear, Trouble};
+use crate::sim::defect::Defect;
 use lampkeeper_api::store::{
     ArtifactEntry, ArtifactStore, ByteRange, CheckedArtifact, ProvenRanges, PutOutcome, StoreError,
     StoreUsage,
@@ -34,8 +35,11 @@ impl DiskStore {
 impl ArtifactStore for DiskStore {
     async fn put(&self, key: &ArtifactKey, bytes: Vec<u8>) -> Result<PutOutcome, StoreError> {
         let store = &self.0.store;
+        if self.0.owner().suffers(Defect::KeepsNothing) {
+            return Ok(PutOutcome::Stored);
+        }
         let is_new = matches!(now(store.size(key)), Ok(None));
-        let tear: Box<dyn FnOnce() + Send> = Box::new(|| _ = store.damage(key));
+        let tear: Tear<'_> = Box::new(|| self.0.tear(key));
         let written = self.0.write(true, store.put(key, bytes), is_new.then_some(tear)).await;
         written.map_err(|trouble| store_error(trouble, "writing an artifact"))?
     }

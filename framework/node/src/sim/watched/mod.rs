@@ -8,37 +8,46 @@ mod transport;
 pub use chain::WatchedChain;
 pub use transport::WatchedTransport;
 
+use super::defect::Defect;
 use super::ledger::Ledger;
 
 /// How a node deceives the others. Everything else it does honestly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Role {
+    /// As a healer.
+    pub healing: Option<HealingLie>,
+    /// As a verifier.
+    pub voting: Option<VotingLie>,
+}
+
+/// How a healer lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Not at all.
-    Honest,
-    /// As a healer it claims another hash than that of its reconstruction.
+pub enum HealingLie {
+    /// It claims another hash than that of its reconstruction.
     ClaimsWrongHash,
-    /// As a healer it serves other bytes than it claimed.
+    /// It serves other bytes than it claimed.
     ServesWrongBytes,
-    /// As a healer it ends the file early.
+    /// It ends the file early.
     Truncates,
-    /// As a verifier it never votes.
+}
+
+/// How a verifier lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VotingLie {
+    /// It never votes.
     NeverVotes,
-    /// As a verifier it always votes no.
+    /// It always votes no.
     VotesNo,
 }
 
-impl Role {
-    /// Whether verifiers of its heals are told or served something wrong.
-    pub const fn deceives_verifiers(self) -> bool {
-        match self {
-            Self::ClaimsWrongHash | Self::ServesWrongBytes | Self::Truncates => true,
-            Self::Honest | Self::NeverVotes | Self::VotesNo => false,
-        }
-    }
-
+impl HealingLie {
     /// Every way to lie.
-    pub const LIES: [Self; 5] =
-        [Self::ClaimsWrongHash, Self::ServesWrongBytes, Self::Truncates, Self::NeverVotes, Self::VotesNo];
+    pub const ALL: [Self; 3] = [Self::ClaimsWrongHash, Self::ServesWrongBytes, Self::Truncates];
+}
+
+impl VotingLie {
+    /// Every way to lie.
+    pub const ALL: [Self; 2] = [Self::NeverVotes, Self::VotesNo];
 }
 
 /// Whose calls are watched, and by whom.
@@ -52,4 +61,15 @@ pub struct Watched {
     pub role: Role,
     /// Where everything is recorded.
     pub ledger: Ledger,
+    /// What is wrong with the node on purpose.
+    pub defect: Option<Defect>,
+    /// Whether the chain always tells the truth, so that whoever asks it first submits nothing twice.
+    pub chain_is_reliable: bool,
+}
+
+impl Watched {
+    /// Whether the node has this defect by now.
+    fn suffers(&self, defect: Defect) -> bool {
+        self.defect == Some(defect) && self.ledger.is_stormy()
+    }
 }

@@ -1,6 +1,7 @@
 //! A node's transport: what it sends to others to keep, what it serves, and the bytes that a liar changes.
 
-use super::{Role, Watched};
+use super::{HealingLie, Watched};
+use crate::sim::defect::Defect;
 use lampkeeper_api::chain::PortState;
 use lampkeeper_api::transport::{
     CallError, Caller, Handler, MessageStream, Peer, Route, Router, ServerHandle, Status, StreamHandler,
@@ -74,11 +75,13 @@ impl WatchedTransport {
             Handler::Unary(inner) if path == FETCH => {
                 Handler::Unary(Arc::new(WatchedFetch { inner, watched }))
             }
-            Handler::ServerStream(inner)
-                if path == SERVE_RECONSTRUCTED_ARTEFACTS
-                    && matches!(watched.role, Role::ServesWrongBytes | Role::Truncates) =>
-            {
-                Handler::ServerStream(Arc::new(LyingServer { inner, role: watched.role }))
+            Handler::ServerStream(inner) if path == SERVE_RECONSTRUCTED_ARTEFACTS => {
+                match watched.role.healing {
+                    Some(lie @ (HealingLie::ServesWrongBytes | HealingLie::Truncates)) => {
+                        Handler::ServerStream(Arc::new(LyingServer { inner, watched, lie }))
+                    }
+                    _ => Handler::ServerStream(inner),
+                }
             }
             handler => handler,
         }
@@ -97,7 +100,11 @@ impl UnaryHandler for WatchedFetch {
         let answer = self.inner.call(caller, request).await?;
         let Watched { name, ledger, .. } = &self.watched;
         match FetchResponse::decode(answer.as_slice()) {
-            Ok(response) => {
+            Ok(mut response) => {
+                if self.watched.suffers(Defect::ServesDamage) {
+                    let data = response.artifacts.iter_mut().flat_map(|artifact| artifact.data.first_mut());
+                    data.for_each(|byte| *byte ^= 1);
+                }
                 for artifact in response.artifacts.iter().filter(|artifact| artifact.found) {
                     let actual = ArtifactKey::of(&artifact.data).to_string();
                     if actual != artifact.key {
@@ -115,20 +122,23 @@ impl UnaryHandler for WatchedFetch {
 /// Serves a reconstructed file wrongly.
 struct LyingServer {
     inner: Arc<dyn StreamHandler>,
-    role: Role,
+    watched: Watched,
+    lie: HealingLie,
 }
 
 #[async_trait]
 impl StreamHandler for LyingServer {
     async fn call(&self, caller: Caller, request: Vec<u8>) -> Result<Box<dyn MessageStream>, Status> {
         let inner = self.inner.call(caller, request).await?;
-        Ok(Box::new(LyingStream { inner, role: self.role }))
+        let is_short = self.lie == HealingLie::Truncates;
+        self.watched.ledger.fault(if is_short { "files ended early" } else { "wrong bytes served" });
+        Ok(Box::new(LyingStream { inner, is_short }))
     }
 }
 
 struct LyingStream {
     inner: Box<dyn MessageStream>,
-    role: Role,
+    is_short: bool,
 }
 
 #[async_trait]
@@ -141,7 +151,7 @@ impl MessageStream for LyingStream {
         let Ok(mut piece) = ServeReconstructedArtefactsResponse::decode(message.as_slice()) else {
             return Some(Ok(message));
         };
-        if self.role == Role::Truncates {
+        if self.is_short {
             piece.chunk.pop();
         } else if let Some(byte) = piece.chunk.first_mut() {
             *byte ^= 1;
