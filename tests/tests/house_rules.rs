@@ -56,8 +56,9 @@ fn workspace_dependencies() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<Stri
     members
 }
 
-/// The binary, its one part that is a crate of its own (the chain that it serves), and the tests of all together.
-const KNOWS_PLUGINS: [&str; 3] = ["lampkeeper", "lampkeeper-devchain", "lampkeeper-tests"];
+/// The binary, its one part that is a crate of its own (the chain that it serves), the tests of all together, and the
+/// fuzz targets.
+const KNOWS_PLUGINS: [&str; 4] = ["lampkeeper", "lampkeeper-devchain", "lampkeeper-fuzz", "lampkeeper-tests"];
 
 fn plugin_crates() -> BTreeSet<String> {
     fs::read_dir(repository().join("plugins"))

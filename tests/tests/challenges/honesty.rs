@@ -5,7 +5,7 @@
 
 use crate::network::{Disk, Network};
 use lampkeeper_chain_sim::injection::{CallFault, CallRule, InjectedError, InjectionPlan};
-use lampkeeper_plugin_sdk::api::chain::{SupernodeState, TicketState};
+use lampkeeper_plugin_sdk::api::chain::{HealOp, HealOpStatus, SupernodeState, TicketState};
 use lampkeeper_plugin_sdk::api::scheduler::random_u64;
 use lampkeeper_plugin_sdk::api::store::ArtifactStore;
 use lampkeeper_plugin_sdk::api::telemetry::Value;
@@ -19,7 +19,7 @@ const NODES: usize = 20;
 const TICKETS: usize = 4;
 const FILE_LEN_BYTES: usize = 1_000_000;
 /// Epochs of an ordinary run; some 360 challenges each.
-const EPOCHS: usize = 44;
+const EPOCHS: usize = 45;
 /// The environment variable with another number of epochs, for long runs.
 const EPOCHS_VARIABLE: &str = "LAMPKEEPER_HONEST_EPOCHS";
 
@@ -37,10 +37,11 @@ enum Trouble {
     MemberLeaves,
     MemberReturns,
     TicketGone,
+    TicketHealed,
     ChainSilent,
 }
 
-const ALL: [Trouble; 12] = [
+const ALL: [Trouble; 13] = [
     Trouble::Nothing,
     Trouble::HungDisk,
     Trouble::BrokenDisk,
@@ -52,6 +53,7 @@ const ALL: [Trouble; 12] = [
     Trouble::MemberLeaves,
     Trouble::MemberReturns,
     Trouble::TicketGone,
+    Trouble::TicketHealed,
     Trouble::ChainSilent,
 ];
 
@@ -76,7 +78,7 @@ fn set_links(network: &Network, index: usize, latency_ms: u64) {
 
 /// A ticket ends, and a third of the nodes hear of it and forget its artifacts, in the middle of being asked for them; or
 /// it is stored anew.
-fn set_ticket(network: &Network, ticket: usize, state: TicketState) {
+pub(crate) fn set_ticket(network: &Network, ticket: usize, state: TicketState) {
     let fixture = &network.tickets[ticket];
     network.chain.plant(|chain| {
         chain.action.actions.update(&fixture.ticket.ticket_id, |action| action.state = state);
@@ -88,6 +90,30 @@ fn set_ticket(network: &Network, ticket: usize, state: TicketState) {
     for node in network.nodes.iter().step_by(3) {
         for artifact in fixture.artifacts() {
             network.scheduler.block_on(node.store.inner.delete(&artifact.key)).unwrap();
+        }
+    }
+}
+
+/// A heal of a ticket is verified, and what a third of the nodes have lost is still on its way to them: a healer publishes
+/// after that, and not before (wire 5.11).
+fn heal_ticket(network: &Network, ticket: usize, height: i64) {
+    let fixture = &network.tickets[ticket];
+    network.chain.plant(|state| {
+        let heal_op_id = state.audit.next_heal_op_id;
+        state.audit.next_heal_op_id += 1;
+        let height = height.unsigned_abs();
+        state.audit.heal_ops.insert(HealOp {
+            heal_op_id,
+            ticket_id: fixture.ticket.ticket_id.clone(),
+            status: HealOpStatus::Verified,
+            created_height: height,
+            updated_height: height,
+            ..HealOp::default()
+        });
+    });
+    for node in network.nodes.iter().step_by(3) {
+        for symbol in &fixture.symbols {
+            network.scheduler.block_on(node.store.inner.delete(&symbol.key)).unwrap();
         }
     }
 }
@@ -127,6 +153,7 @@ fn strike(network: &mut Network, trouble: Trouble, index: usize) {
             state.supernode.supernodes.append_state(&account, SupernodeState::Active, height, "operator");
         }),
         Trouble::TicketGone => set_ticket(network, index % TICKETS, TicketState::Expired),
+        Trouble::TicketHealed => heal_ticket(network, index % TICKETS, height),
         Trouble::ChainSilent => {
             let rule = |call: &str| CallRule {
                 call: call.to_owned(),
@@ -156,6 +183,7 @@ fn relieve(network: &mut Network, trouble: Trouble, index: usize) {
             state.supernode.supernodes.append_state(&account, SupernodeState::Active, height, "operator");
         }),
         Trouble::TicketGone => set_ticket(network, index % TICKETS, TicketState::Done),
+        Trouble::TicketHealed => network.place(&network.tickets[index % TICKETS]),
         Trouble::ChainSilent => network.chain.clear_injections(),
     }
 }
@@ -198,7 +226,9 @@ fn nobody_honest_is_accused_whatever_goes_wrong() {
             silent.insert((epoch_id, struck.clone()));
         }
         troubles.insert(epoch_id, trouble);
-        network.scheduler.run_for(Duration::from_secs(20 + draw(10) as u64));
+        // What a heal has mended arrives within the grace, which is 20 blocks here.
+        let lasts_s = if trouble == Trouble::TicketHealed { 8 } else { 20 } + draw(10) as u64;
+        network.scheduler.run_for(Duration::from_secs(lasts_s));
         relieve(&mut network, trouble, index);
         network.finish_epoch();
     }

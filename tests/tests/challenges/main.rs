@@ -8,3 +8,4 @@ mod evidence;
 mod honesty;
 mod liars;
 mod network;
+mod seen;

@@ -5,6 +5,7 @@ use lampkeeper_chain_sim::chain::{SimChain, SimChainOptions};
 use lampkeeper_chain_sim::plugin::{ChainSimConfig, SupernodeEntry};
 use lampkeeper_chain_sim::state::actions::{Action, CascadeMetadata};
 use lampkeeper_chain_sim::state::tickets::ArtifactCounts;
+use lampkeeper_epoch_reporter as epoch_reporter;
 use lampkeeper_network_replicas as network_replicas;
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::{
@@ -17,7 +18,8 @@ use lampkeeper_plugin_sdk::api::plugin::Provided;
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::store::{
-    ArtifactEntry, ArtifactStore, ByteRange, ProvenRanges, PutOutcome, StoreError, StoreUsage,
+    ArtifactEntry, ArtifactStore, ByteRange, CheckedArtifact, ProvenRanges, PutOutcome, StoreError,
+    StoreUsage,
 };
 use lampkeeper_plugin_sdk::api::telemetry::Event;
 use lampkeeper_plugin_sdk::api::transport::{CallerMint, Handler, Route, Router, ServerHandle, Transport};
@@ -28,6 +30,8 @@ use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
 use lampkeeper_plugin_sdk::testkit::{
     MemoryJournal, MemoryStore, RecordingTelemetry, TestSigner, VirtualScheduler, context,
 };
+use lampkeeper_recheck as recheck;
+use lampkeeper_scrub as scrub;
 use lampkeeper_storage_challenge as storage_challenge;
 use lampkeeper_transport_memory::{Fabric, JoiningNode, MemoryTransport};
 use std::collections::BTreeMap;
@@ -51,6 +55,10 @@ const CHALLENGE_CONFIG: &str = r#"{
     "poll_interval_ms": 1000, "answer_timeout_ms": 2000, "retry_delay_ms": 500, "grace_blocks": 20,
     "probe_time_budget_ms": 20000, "max_probe_rows": 14
 }"#;
+
+/// The configurations of the reporter, the rechecks and the scrub: an epoch takes a minute here.
+const OTHER_CONFIGS: [&str; 3] =
+    [r#"{"poll_interval_ms": 1000}"#, r#"{"tick_interval_ms": 3000}"#, r#"{"cycle_days": 0.003}"#];
 
 /// How a disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +131,9 @@ impl ArtifactStore for FaultyStore {
     async fn usage(&self) -> Result<StoreUsage, StoreError> {
         self.inner.usage().await
     }
+    async fn take_checked(&self) -> Result<Vec<CheckedArtifact>, StoreError> {
+        self.inner.take_checked().await
+    }
 }
 
 /// What runs of a node; gone after a crash.
@@ -160,11 +171,22 @@ pub(crate) struct Network {
     pub(crate) events: Vec<Event>,
     /// Reports that the chain refused.
     pub(crate) refused: Vec<String>,
+    /// Whether the nodes report, recheck and scrub by themselves.
+    is_whole: bool,
 }
 
 impl Network {
     /// Nodes with these names; a name with a lie tells it. Every artifact is on its replica set.
     pub(crate) fn start(seed: u64, names: &[(String, Option<Lie>)], file_len_bytes: usize) -> Self {
+        Self::start_as(seed, names, file_len_bytes, false)
+    }
+
+    /// The same with nodes that have the plugins of a challenger all together.
+    pub(crate) fn start_whole(seed: u64, names: &[(String, Option<Lie>)], file_len_bytes: usize) -> Self {
+        Self::start_as(seed, names, file_len_bytes, true)
+    }
+
+    fn start_as(seed: u64, names: &[(String, Option<Lie>)], file_len_bytes: usize, is_whole: bool) -> Self {
         let scheduler = VirtualScheduler::new(seed);
         let tickets: Vec<_> = (1_u8..=4)
             .map(|number| TicketFixture::new(&number.to_string(), file_len_bytes, number))
@@ -179,6 +201,7 @@ impl Network {
             accepted: Vec::new(),
             events: Vec::new(),
             refused: Vec::new(),
+            is_whole,
             scheduler,
         };
         network.tickets.iter().for_each(|ticket| network.place(ticket));
@@ -224,13 +247,24 @@ impl Network {
         let replicas = (network_replicas::descriptor().construct)(base.clone().seams(grant).build());
         let replicas = self.scheduler.block_on(replicas).unwrap();
         let artifact_network = replicas.network.clone().unwrap();
-        let challenges = base.config(CHALLENGE_CONFIG).seams(grant).seams(|seams| {
+        let challenges = base.clone().config(CHALLENGE_CONFIG).seams(grant).seams(|seams| {
             seams.network = Some(Arc::clone(&artifact_network));
         });
         let challenges =
             self.scheduler.block_on((storage_challenge::descriptor().construct)(challenges.build())).unwrap();
+        let mut others = Vec::new();
+        let descriptors = [epoch_reporter::descriptor(), recheck::descriptor(), scrub::descriptor()];
+        for (descriptor, config) in descriptors.into_iter().zip(OTHER_CONFIGS).filter(|_| self.is_whole) {
+            let context = base.clone().config(config).seams(grant).seams(|seams| {
+                seams.chain = Some(Arc::clone(&client) as Arc<dyn ChainClient>);
+                seams.network = Some(Arc::clone(&artifact_network));
+                seams.challenger.clone_from(&challenges.challenger);
+            });
+            others.push(self.scheduler.block_on((descriptor.construct)(context.build())).unwrap());
+        }
+        let other_services = others.iter().flat_map(|provided: &Provided| &provided.services);
         let mut router = Router::default();
-        for service in replicas.services.iter().chain(&challenges.services) {
+        for service in replicas.services.iter().chain(&challenges.services).chain(other_services) {
             for route in service.routes() {
                 router.add(disguise(node, route, &own.handle(), &artifact_network)).unwrap();
             }
@@ -243,7 +277,8 @@ impl Network {
             );
         }
         let server = self.scheduler.block_on(transport.serve(router)).unwrap();
-        self.nodes[index].running = Some(Running { _server: server, _provided: vec![replicas, challenges] });
+        self.nodes[index].running =
+            Some(Running { _server: server, _provided: [vec![replicas, challenges], others].concat() });
     }
 
     /// Ends a node's process at once.
