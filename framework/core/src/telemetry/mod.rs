@@ -5,6 +5,7 @@
 //! business.
 
 pub mod events;
+pub mod flood;
 pub mod logging;
 pub mod metrics;
 mod scheduler;
@@ -13,6 +14,7 @@ mod scheduler;
 mod tests;
 
 pub use events::{Delivery, EventBus, EventListener, EventRecord};
+use flood::{Admission, LOG_RECORDS_PER_WINDOW_MAX, LOG_WINDOW, LogLimits};
 pub use metrics::Metrics;
 pub(crate) use scheduler::PluginScheduler;
 
@@ -35,6 +37,7 @@ pub struct TelemetryHub {
     pub events: EventBus,
     /// Where metrics are added up.
     pub metrics: Metrics,
+    log_limits: LogLimits,
 }
 
 impl TelemetryHub {
@@ -93,15 +96,58 @@ impl PluginTelemetry {
     }
 }
 
+impl PluginTelemetry {
+    /// Whether a record may be written; those that no filter lets through don't count. Says what is left out.
+    fn may_write(&self, level: Level) -> bool {
+        let wanted = self.span.in_scope(|| match level {
+            Level::Error => tracing::enabled!(target: PLUGIN_TARGET, tracing::Level::ERROR),
+            Level::Warn => tracing::enabled!(target: PLUGIN_TARGET, tracing::Level::WARN),
+            Level::Info => tracing::enabled!(target: PLUGIN_TARGET, tracing::Level::INFO),
+            Level::Debug => tracing::enabled!(target: PLUGIN_TARGET, tracing::Level::DEBUG),
+        });
+        if !wanted {
+            return true;
+        }
+        let now = self.node.clock.get().map(|scheduler| scheduler.now()).unwrap_or_default();
+        let seconds = LOG_WINDOW.as_secs();
+        let admission = self.node.hub.log_limits.admit(&self.node.node, &self.plugin, level, now);
+        let said = match admission {
+            Admission::Written { left_out_before: 0 } | Admission::LeftOut => None,
+            Admission::Written { left_out_before } => {
+                Some(format!("plugin {} had {left_out_before} log records left out", self.plugin))
+            }
+            Admission::FirstLeftOut => Some(format!(
+                "plugin {} floods the log: more than {LOG_RECORDS_PER_WINDOW_MAX} records of one level in {seconds} s; \
+                 the rest is left out and counted",
+                self.plugin
+            )),
+        };
+        if let Some(said) = said {
+            self.span.in_scope(|| tracing::warn!(target: PLUGIN_TARGET, "{said}"));
+        }
+        let is_written = matches!(admission, Admission::Written { .. });
+        if !is_written {
+            self.count("log_records_left_out_total", &[], 1);
+        }
+        is_written
+    }
+}
+
 impl Telemetry for PluginTelemetry {
     fn event(&self, event: Event) {
-        let fields = logging::fields_text(event.fields.iter().map(|(name, value)| (name.as_str(), value)));
-        self.span.in_scope(|| tracing::info!(target: EVENT_TARGET, event = event.name, fields));
+        if self.may_write(Level::Info) {
+            let fields =
+                logging::fields_text(event.fields.iter().map(|(name, value)| (name.as_str(), value)));
+            self.span.in_scope(|| tracing::info!(target: EVENT_TARGET, event = event.name, fields));
+        }
         let wall_clock_ms = self.node.clock.get().map(|scheduler| scheduler.wall_clock_ms());
         self.node.hub.events.publish(&self.node.node, &self.plugin, wall_clock_ms, event);
     }
 
     fn log(&self, level: Level, message: &str, fields: &[(&str, Value)]) {
+        if !self.may_write(level) {
+            return;
+        }
         let fields = logging::fields_text(fields.iter().map(|(name, value)| (*name, value)));
         self.span.in_scope(|| match level {
             Level::Error => tracing::error!(target: PLUGIN_TARGET, fields, "{message}"),

@@ -3,55 +3,14 @@
 use super::metrics::{METRICS_MAX, SERIES_PER_METRIC_MAX};
 use super::*;
 use crate::manifest::{LogFormat, LogSection};
+use crate::testing::Lines;
 use lampkeeper_plugin_sdk::testkit::VirtualScheduler;
-use std::io::Write;
-use std::sync::{Mutex, MutexGuard};
-use tracing_subscriber::fmt::MakeWriter;
-
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.bytes().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Lines {
-    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap()
-    }
-
-    /// Each line from its level on: the time before it is not ours to test.
-    fn after_time(&self) -> Vec<String> {
-        let text = String::from_utf8(self.bytes().clone()).unwrap();
-        text.lines().map(|line| line.split_once(' ').unwrap().1.trim_start().to_owned()).collect()
-    }
-
-    fn json(&self) -> Vec<serde_json::Value> {
-        let text = String::from_utf8(self.bytes().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
 
 /// Runs `work` with the telemetry of a plugin, and returns what is logged meanwhile.
 fn logged(filter: &str, format: LogFormat, work: impl FnOnce(PluginTelemetry)) -> Lines {
     let lines = Lines::default();
     let section = LogSection { filter: filter.to_owned(), format };
-    let subscriber = logging::subscriber(&section, lines.clone()).unwrap();
-    tracing::subscriber::with_default(subscriber, || work(telemetry("n1", "healer")));
+    lines.collect(&section, || work(telemetry("n1", "healer")));
     lines
 }
 
@@ -261,4 +220,47 @@ fn metrics_stay_within_their_limits() {
         SERIES_PER_METRIC_MAX as u64 + 1,
         "known ones go on"
     );
+}
+
+#[test]
+fn a_plugin_that_floods_the_log_is_limited_and_named() {
+    let scheduler = VirtualScheduler::new(1);
+    let hub = TelemetryHub::new();
+    let node = NodeTelemetry::new(Arc::clone(&hub), "n1");
+    node.set_clock(scheduler.handle());
+    let mut listener = hub.events.listen();
+    let lines = Lines::default();
+    let section = LogSection { filter: "info".to_owned(), format: LogFormat::Json };
+    let count_of = |plugin: &str, text: &str| {
+        let matches = |line: &serde_json::Value| {
+            line["plugin"] == plugin && line["message"].as_str().unwrap().contains(text)
+        };
+        lines.json().iter().filter(|line| matches(line)).count()
+    };
+    lines.collect(&section, || {
+        let (flooder, other) = (node.of_plugin("flooder"), node.of_plugin("other"));
+        let excess = 500;
+        for _ in 0..flood::LOG_RECORDS_PER_WINDOW_MAX + excess {
+            flooder.log(Level::Debug, "nobody wants to know", &[]);
+            flooder.log(Level::Info, "noise", &[]);
+        }
+        assert_eq!(count_of("flooder", "noise") as u64, flood::LOG_RECORDS_PER_WINDOW_MAX);
+        assert_eq!(count_of("flooder", "plugin flooder floods the log"), 1);
+        assert_eq!(hub.metrics.counter_total("log_records_left_out_total"), excess);
+        flooder.log(Level::Error, "trouble", &[]);
+        other.log(Level::Info, "work", &[]);
+        assert_eq!((count_of("flooder", "trouble"), count_of("other", "work")), (1, 1));
+        flooder.event(Event::new("still.delivered"));
+        assert_eq!(
+            hub.metrics.counter_total("log_records_left_out_total"),
+            excess + 1,
+            "its line is left out"
+        );
+        assert!(matches!(listener.try_next(), Some(Delivery::Event(_))), "the event is not");
+
+        scheduler.block_on(scheduler.handle().sleep(flood::LOG_WINDOW));
+        flooder.log(Level::Info, "calm", &[]);
+        assert_eq!(count_of("flooder", "calm"), 1);
+        assert_eq!(count_of("flooder", "plugin flooder had 501 log records left out"), 1);
+    });
 }
