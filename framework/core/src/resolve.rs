@@ -1,11 +1,11 @@
 //! From what plugins need and provide to who is given what, and in which order they start.
 //!
-//! Owns the rules of resolution: one provider for each seam, chosen by name where there are several; no gaps; no
-//! cycles; a deterministic order. It sees ids and seams only: places in the manifest are added by [`crate::manifest`],
+//! Owns the rules of resolution: one provider for each seam, chosen by name where there are several; nothing that the
+//! manifest does not grant; no gaps; no cycles; a deterministic order. It sees ids and seams only: places in the manifest are added by [`crate::manifest`],
 //! and handles are made by [`crate::node`].
 
 use crate::registry::{HOST_PROVIDER, PluginRule, RegisteredPlugin, Registry};
-use lampkeeper_api::plugin::Seam;
+use lampkeeper_api::plugin::{Need, Seam};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The name under which the node itself needs seams, in conflicts.
@@ -14,13 +14,40 @@ pub const NODE: &str = "node";
 /// Who provides each seam that a plugin was granted: a plugin id, or [`HOST_PROVIDER`].
 pub type Grants = BTreeMap<Seam, String>;
 
+/// The seams that each plugin may be given at most, where the manifest lists them. Who has no list may be given what it
+/// declares.
+pub type Allowed = BTreeMap<String, BTreeSet<Seam>>;
+
 /// A plugin and what it will be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedPlugin {
     /// The plugin.
     pub plugin_id: String,
-    /// The seams that it declared and that are there.
+    /// The seams that it declared, that it is allowed, and that are there. Who declared `chain:submit` as optional and
+    /// is allowed only `chain:read` has that.
     pub grants: Grants,
+    /// Seams that it declared as optional and is not allowed.
+    pub refused: BTreeSet<Seam>,
+    /// Seams that it is allowed and did not declare: it is not given them.
+    pub unused: BTreeSet<Seam>,
+}
+
+impl PlannedPlugin {
+    /// What an operator should know of its grants, a sentence each; empty if it is given all that it declared.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let id = &self.plugin_id;
+        let refused = self.refused.iter().map(|seam| {
+            let is_reader = *seam == Seam::ChainSubmit && self.grants.contains_key(&Seam::ChainRead);
+            let instead = if is_reader { " and is given `chain:read` only" } else { "" };
+            format!("plugin {id} is refused `{seam}`, which its `grants` do not name{instead}")
+        });
+        let unused = self
+            .unused
+            .iter()
+            .map(|seam| format!("plugin {id} does not use `{seam}`, which its `grants` name: remove it"));
+        refused.chain(unused).collect()
+    }
 }
 
 /// What to start, in order.
@@ -61,6 +88,15 @@ pub enum Conflict {
         /// Plugins of the registry that would provide it, ascending.
         known_ids: Vec<String>,
     },
+    /// A plugin is not allowed what it can't work without.
+    NotGranted {
+        /// The plugin.
+        plugin_id: String,
+        /// What it lacks, ascending.
+        lacking: BTreeSet<Seam>,
+        /// What it is allowed, ascending.
+        allowed: BTreeSet<Seam>,
+    },
     /// A rule of the embedding program is broken.
     Rule(PluginRule),
     /// Plugins that wait for each other, each for the next, the last for the first.
@@ -80,28 +116,28 @@ pub fn resolve(
     registry: &Registry,
     enabled: &BTreeSet<String>,
     choices: &BTreeMap<Seam, String>,
+    allowed: &Allowed,
 ) -> Result<Plan, Vec<Conflict>> {
     let resolver = Resolver {
         registry,
         enabled: enabled.iter().filter_map(|id| registry.find(id)).collect(),
         host: registry.host_seams().collect(),
         choices,
+        allowed,
     };
     let mut conflicts = resolver.invalid_choices();
     conflicts.extend(resolver.broken_rules(enabled));
     let node_grants = resolver.grants_of_node(&mut conflicts);
-    let grants: BTreeMap<String, Grants> = resolver
+    let mut planned: BTreeMap<String, PlannedPlugin> = resolver
         .enabled
         .iter()
-        .map(|plugin| (plugin.descriptor().id.clone(), resolver.grants_of(plugin, &mut conflicts)))
+        .map(|plugin| (plugin.descriptor().id.clone(), resolver.planned(plugin, &mut conflicts)))
         .collect();
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let steps = start_order(registry, &grants)?
-        .into_iter()
-        .map(|plugin_id| PlannedPlugin { grants: grants[&plugin_id].clone(), plugin_id })
-        .collect();
+    let order = start_order(registry, &planned)?;
+    let steps = order.iter().filter_map(|plugin_id| planned.remove(plugin_id)).collect();
     Ok(Plan { steps, node_grants })
 }
 
@@ -110,6 +146,7 @@ struct Resolver<'a> {
     enabled: Vec<&'a RegisteredPlugin>,
     host: BTreeSet<Seam>,
     choices: &'a BTreeMap<Seam, String>,
+    allowed: &'a Allowed,
 }
 
 /// What was found for one need.
@@ -174,10 +211,41 @@ impl Resolver<'_> {
         grants
     }
 
-    fn grants_of(&self, plugin: &RegisteredPlugin, conflicts: &mut Vec<Conflict>) -> Grants {
+    /// What a plugin may be given for a need: the seam, of the chain perhaps only the reading; `None` if it is refused.
+    fn allowed(&self, plugin_id: &str, need: &Need) -> Option<Seam> {
+        let Some(allowed) = self.allowed.get(plugin_id) else { return Some(need.seam) };
+        let reads_instead =
+            need.optional && need.seam == Seam::ChainSubmit && allowed.contains(&Seam::ChainRead);
+        if allowed.contains(&need.seam) { Some(need.seam) } else { reads_instead.then_some(Seam::ChainRead) }
+    }
+
+    fn planned(&self, plugin: &RegisteredPlugin, conflicts: &mut Vec<Conflict>) -> PlannedPlugin {
+        let id = &plugin.descriptor().id;
+        let mut unused = self.allowed.get(id).cloned().unwrap_or_default();
+        let (mut refused, mut lacking) = (BTreeSet::new(), BTreeSet::new());
+        let mut given = Vec::new();
+        for need in &plugin.descriptor().needs {
+            let allowed = self.allowed(id, need);
+            if let Some(seam) = allowed {
+                unused.remove(&seam);
+                given.push(Need { seam, optional: need.optional });
+            }
+            if allowed != Some(need.seam) {
+                (if need.optional { &mut refused } else { &mut lacking }).insert(need.seam);
+            }
+        }
+        if !lacking.is_empty() {
+            let allowed = self.allowed.get(id).cloned().unwrap_or_default();
+            conflicts.push(Conflict::NotGranted { plugin_id: id.clone(), lacking, allowed });
+        }
+        let grants = self.grants_of(plugin, &given, conflicts);
+        PlannedPlugin { plugin_id: id.clone(), grants, refused, unused }
+    }
+
+    fn grants_of(&self, plugin: &RegisteredPlugin, needs: &[Need], conflicts: &mut Vec<Conflict>) -> Grants {
         let id = &plugin.descriptor().id;
         let mut grants = Grants::new();
-        for need in &plugin.descriptor().needs {
+        for need in needs {
             match self.find(need.seam, id) {
                 Found::One(provider) => {
                     grants.insert(need.seam, provider);
@@ -238,11 +306,15 @@ fn start_rank(registry: &Registry, plugin_id: &str) -> u8 {
 }
 
 /// Orders plugins so that providers come first.
-fn start_order(registry: &Registry, grants: &BTreeMap<String, Grants>) -> Result<Vec<String>, Vec<Conflict>> {
-    let mut waiting: BTreeMap<&str, BTreeSet<&str>> = grants
+fn start_order(
+    registry: &Registry,
+    planned: &BTreeMap<String, PlannedPlugin>,
+) -> Result<Vec<String>, Vec<Conflict>> {
+    let mut waiting: BTreeMap<&str, BTreeSet<&str>> = planned
         .iter()
-        .map(|(id, grants)| {
-            let providers = grants.values().map(String::as_str).filter(|provider| *provider != HOST_PROVIDER);
+        .map(|(id, plugin)| {
+            let providers = plugin.grants.values().map(String::as_str);
+            let providers = providers.filter(|provider| *provider != HOST_PROVIDER);
             (id.as_str(), providers.collect())
         })
         .collect();

@@ -6,6 +6,7 @@
 
 mod check;
 mod describe;
+mod grants;
 mod plan;
 mod problem;
 mod schema;

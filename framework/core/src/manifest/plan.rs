@@ -1,6 +1,7 @@
 //! Choices between providers, and conflicts between plugins, as problems of a manifest.
 
 use super::check::joined;
+use super::grants;
 use super::problem::Finding;
 use super::tree::{Node, Span};
 use super::{Enabled, Reading};
@@ -13,7 +14,8 @@ use std::collections::BTreeMap;
 /// Resolves the enabled plugins and reports what stands against it.
 pub(super) fn plan(reading: &mut Reading<'_>, enabled: &Enabled) -> Option<Plan> {
     let choices = choices(reading);
-    match resolve(reading.registry, &enabled.ids, &choices) {
+    let allowed = grants::allowed(reading, enabled);
+    match resolve(reading.registry, &enabled.ids, &choices, &allowed) {
         Ok(plan) => Some(plan),
         Err(conflicts) => {
             for conflict in conflicts {
@@ -32,7 +34,7 @@ pub(super) fn plan(reading: &mut Reading<'_>, enabled: &Enabled) -> Option<Plan>
 const fn may_come_from_a_gap(conflict: &Conflict) -> bool {
     match conflict {
         Conflict::Missing { .. } | Conflict::InvalidChoice { .. } | Conflict::Rule(_) => true,
-        Conflict::Ambiguous { .. } | Conflict::Cycle { .. } => false,
+        Conflict::Ambiguous { .. } | Conflict::NotGranted { .. } | Conflict::Cycle { .. } => false,
     }
 }
 
@@ -100,6 +102,9 @@ fn finding(reading: &Reading<'_>, conflict: Conflict) -> Finding {
             };
             missing(reading, &plugin_id, seam).instead(instead)
         }
+        Conflict::NotGranted { plugin_id, lacking, allowed } => {
+            grants::not_granted(reading, &plugin_id, &lacking, &allowed)
+        }
         Conflict::Rule(rule) => {
             let what = format!("requires `{}`: {}", rule.requires_id, rule.reason);
             let instead = format!("enable [plugins.{}], or turn this one off", rule.requires_id);
@@ -141,7 +146,7 @@ fn tables(plugin_ids: &[String]) -> String {
 }
 
 /// The table of a plugin. One that an unknown id was taken for has none: its place is that of all plugins.
-fn place_of_plugin(document: &Node, plugin_id: &str) -> Span {
+pub(super) fn place_of_plugin(document: &Node, plugin_id: &str) -> Span {
     let plugins = document.entry("plugins");
     let own = plugins.and_then(|plugins| plugins.node.entry(plugin_id)).map(|entry| entry.key_span.clone());
     own.or_else(|| plugins.map(|plugins| plugins.key_span.clone())).unwrap_or_default()

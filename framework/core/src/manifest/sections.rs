@@ -183,6 +183,11 @@ pub(super) struct PluginTable {
     /// Its own configuration.
     #[serde(default)]
     pub(super) config: serde_json::Map<String, serde_json::Value>,
+    /// The seams that it may be given at most; without this key a static plugin is given all that it declares.
+    #[serde(default)]
+    #[schemars(schema_with = "super::grants::schema", extend("examples" = [["chain:read", "store"]]))]
+    #[expect(dead_code, reason = "only its shape is checked here; the plan has what follows from it")]
+    pub(super) grants: Option<Vec<String>>,
 }
 
 const fn enabled() -> bool {

@@ -430,6 +430,65 @@ fn choices_that_can_not_be_followed_are_refused() {
 }
 
 #[test]
+fn grants_that_can_not_be_followed_are_refused() {
+    let store = "[plugins.storage-fs]\n[plugins.heal-full]\n[plugins.healer]\n";
+    // (a line of the last table, the problem after its place)
+    let table = [
+        ("grants = ['heal-strategy', 'journal']", ""),
+        ("grants = ['heal-strategy']", ""),
+        ("grants = ['heal-strategy', 'store']", ""),
+        (
+            "grants = []",
+            "8:10: grants: the plugin can't work without `heal-strategy`; write `grants = [\"heal-strategy\"]`",
+        ),
+        (
+            "grants = ['journal', 'chain:read']",
+            "8:10: grants: the plugin can't work without `heal-strategy`; \
+             write `grants = [\"chain:read\", \"journal\", \"heal-strategy\"]`",
+        ),
+        (
+            "grants = ['heal-strategi']",
+            "8:11: grants[0]: \"heal-strategi\" is not a value of this key; did you mean `heal-strategy`?",
+        ),
+        (
+            "grants = ['xyz']",
+            "8:11: grants[0]: \"xyz\" is not a value of this key; write one of `\"chain:read\"`, \
+             `\"chain:submit\"`, `\"store\"`, `\"staging\"`, `\"journal\"`, `\"transport\"`, `\"network\"`, \
+             `\"scheduler\"`, `\"signer\"`, `\"heal-strategy\"`, `\"heal-shadow\"`, `\"challenger\"`",
+        ),
+    ];
+    for (line, expected) in table {
+        let found = problems(&format!("{NODE}{store}{line}\n"));
+        let found = found.trim_end().replace("node.toml:", "").replace("plugins.healer.", "");
+        assert_eq!(found, expected, "{line}");
+    }
+    let found = problems(&format!("{NODE}{store}grants = 'store'\n"));
+    assert!(
+        found.starts_with("node.toml:8:10: plugins.healer.grants: expected a list, each one of"),
+        "{found}"
+    );
+    assert_eq!(found.lines().count(), 1, "{found}");
+}
+
+#[test]
+fn a_native_plugin_needs_grants_unless_it_needs_nothing() {
+    let advice = |id: &str| {
+        let found = problems(&format!(
+            "{NODE}[plugins.storage-fs]\n[plugins.heal-full]\n[plugins.{id}]\ntier = 'native'\n"
+        ));
+        found.lines().filter(|line| line.contains("grants")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        advice("healer"),
+        [
+            "node.toml:7:10: plugins.healer.grants: missing; a native plugin is given only what the manifest grants; \
+          write `grants = [\"journal\", \"heal-strategy\"]`"
+        ]
+    );
+    assert!(advice("challenge").is_empty(), "it needs nothing");
+}
+
+#[test]
 fn one_mistake_is_reported_once() {
     // A misspelt store counts as the store that was meant; what a missing build would provide is not known.
     check_after_node(
@@ -475,6 +534,8 @@ fn the_schema_for_editors_agrees_with_the_checks() {
         ("[plugins.storage-fs]\nconfig.mode = 'none'\n", false),
         ("[plugins.storage-xy]\n", false),
         ("[plugins.storage-fs]\nenabld = true\n", false),
+        ("[plugins.storage-fs]\ngrants = ['scheduler', 'chain:read']\n", true),
+        ("[plugins.storage-fs]\ngrants = ['service', 'scheduler']\n", false),
         ("[plugins.storage-fs]\n[provide]\nstore = 'healer'\n", false),
         ("[log]\nformat = 'xml'\n", false),
     ];

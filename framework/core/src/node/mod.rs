@@ -17,6 +17,7 @@ pub use status::{NodePhase, NodeStatus, PluginState, PluginStatus};
 use crate::manifest::{Manifest, SupervisionSection};
 use crate::panics::{contained, contained_future};
 use crate::registry::Registry;
+use crate::resolve::PlannedPlugin;
 use crate::supervise::{ServiceState, Supervised};
 use crate::telemetry::{NodeTelemetry, TelemetryHub};
 use lampkeeper_api::plugin::{NodeInfo, PluginDescriptor, Provided};
@@ -101,6 +102,8 @@ pub struct Node {
 /// A plugin that was made.
 struct StartedPlugin {
     descriptor: PluginDescriptor,
+    /// What it was given, and what not.
+    planned: PlannedPlugin,
     provided: Provided,
     services: Vec<Supervised>,
     started_ms: i64,

@@ -100,6 +100,7 @@ impl<'a> Starting<'a> {
         self.available.insert(plugin_id.clone(), provided.clone());
         let plugin = StartedPlugin {
             descriptor,
+            planned: planned.clone(),
             provided,
             services: Vec::new(),
             started_ms: self.scheduler.as_ref().map_or(0, |scheduler| scheduler.wall_clock_ms()),
@@ -199,6 +200,9 @@ impl<'a> Starting<'a> {
         let core = self.telemetry.of_plugin(CORE);
         if let Some(line) = host.advisory.as_ref().and_then(|advisory| advisory.line(self.manifest)) {
             core.log(Level::Warn, &line, &[]);
+        }
+        for remark in self.manifest.plan.steps.iter().flat_map(PlannedPlugin::remarks) {
+            core.log(Level::Warn, &remark, &[]);
         }
         let policy = self.manifest.supervision.into();
         for plugin in &mut self.plugins {

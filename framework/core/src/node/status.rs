@@ -2,6 +2,7 @@
 
 use super::{Node, StartedPlugin};
 use crate::supervise::{HealthStatus, ServiceStatus, Supervised};
+use lampkeeper_api::plugin::Seam;
 use serde::Serialize;
 use std::sync::PoisonError;
 
@@ -61,6 +62,12 @@ pub struct PluginStatus {
     pub version: String,
     /// The seams that it provides, by name.
     pub provides: Vec<String>,
+    /// The seams that it was given, by name.
+    pub granted: Vec<String>,
+    /// Seams that it declared as optional and that the manifest does not grant, by name.
+    pub refused: Vec<String>,
+    /// Seams that the manifest grants and that it did not declare, by name.
+    pub unused_grants: Vec<String>,
     /// Where it is in its life.
     pub state: PluginState,
     /// The worst health of its services; fine if it has none.
@@ -87,14 +94,22 @@ pub(super) fn of(node: &Node) -> NodeStatus {
 }
 
 fn of_plugin(plugin: &StartedPlugin) -> PluginStatus {
+    let planned = &plugin.planned;
     let services: Vec<ServiceStatus> = plugin.services.iter().map(Supervised::status).collect();
     PluginStatus {
         id: plugin.descriptor.id.clone(),
         version: plugin.descriptor.version.clone(),
-        provides: plugin.descriptor.provides.iter().map(|seam| seam.name().to_owned()).collect(),
+        provides: names(&plugin.descriptor.provides),
+        granted: names(planned.grants.keys()),
+        refused: names(&planned.refused),
+        unused_grants: names(&planned.unused),
         state: *plugin.state.lock().unwrap_or_else(PoisonError::into_inner),
         health: HealthStatus::worst(services.iter().map(|service| &service.health)),
         since_ms: plugin.started_ms,
         services,
     }
+}
+
+fn names<'a>(seams: impl IntoIterator<Item = &'a Seam>) -> Vec<String> {
+    seams.into_iter().map(|seam| seam.name().to_owned()).collect()
 }

@@ -3,8 +3,9 @@
 mod fake;
 
 use super::*;
+use crate::manifest::LogSection;
 use crate::telemetry::{Delivery, EventListener};
-use crate::testing::{OPTIONAL, REQUIRED, made_by, plugin, registry};
+use crate::testing::{Lines, OPTIONAL, REQUIRED, made_by, plugin, registry};
 use fake::make;
 use lampkeeper_api::plugin::Seam;
 use lampkeeper_plugin_sdk::testkit::{TestSigner, VirtualScheduler};
@@ -29,7 +30,10 @@ impl Case {
             } else {
                 format!("provides = {provides:?}\n")
             };
-            text += &format!("[plugins.{}.config]\n{provides}{config}\n", plugin.id);
+            // What stands before a line of hyphens belongs to the plugin's table, the rest to its configuration.
+            let (table, config) = config.split_once("\n---\n").unwrap_or(("", config));
+            let id = &plugin.id;
+            text += &format!("[plugins.{id}]\n{table}\n[plugins.{id}.config]\n{provides}{config}\n");
         }
         let registry = registry(plugins.iter().map(|(plugin, _)| made_by(make, plugin.clone())));
         let manifest = Manifest::parse(Path::new("node.toml"), &text, &registry).unwrap();
@@ -154,6 +158,33 @@ fn a_plugin_gets_the_seams_that_it_declared_and_no_others() {
 }
 
 #[test]
+fn what_a_manifest_does_not_grant_is_not_given_and_said() {
+    let chain = plugin("chain", &[Seam::ChainSubmit], &[]);
+    let needs = [(Seam::ChainSubmit, OPTIONAL), (Seam::Store, OPTIONAL), (Seam::Scheduler, REQUIRED)];
+    let grants = "grants = ['chain:read', 'scheduler', 'signer']\n---\n";
+    let lines = Lines::default();
+    let case = lines.collect(&LogSection::default(), || {
+        Case::new(&[(chain, ""), (store(), ""), (service("a-service", &needs), grants)])
+    });
+    let status = case.node().status();
+    let of_service = status.plugins.iter().find(|plugin| plugin.id == "a-service").unwrap();
+    assert_eq!(of_service.granted, ["chain:read", "scheduler"], "a reader, which can't submit");
+    assert_eq!(of_service.refused, ["chain:submit", "store"]);
+    assert_eq!(of_service.unused_grants, ["signer"]);
+    let of_chain = status.plugins.iter().find(|plugin| plugin.id == "chain").unwrap();
+    assert!(of_chain.refused.is_empty() && of_chain.unused_grants.is_empty());
+    let text = lines.text();
+    for expected in [
+        "plugin a-service is refused `chain:submit`, which its `grants` do not name and is given `chain:read` only",
+        "plugin a-service is refused `store`, which its `grants` do not name",
+        "plugin a-service does not use `signer`, which its `grants` name: remove it",
+    ] {
+        let said = text.lines().filter(|line| line.contains(" WARN ") && line.ends_with(expected)).count();
+        assert_eq!(said, 1, "{expected}\n{text}");
+    }
+}
+
+#[test]
 fn a_failed_start_undoes_what_was_started() {
     let needs = [(Seam::Transport, REQUIRED)];
     // (configuration of the service, of the transport, the error, its kind)
@@ -194,6 +225,17 @@ fn a_failed_start_undoes_what_was_started() {
         assert_eq!(happened.last().unwrap(), "m-transport closed", "{message}: {happened:?}");
         assert!(!happened.contains(&"a-service running".to_owned()), "{message}");
     }
+}
+
+#[test]
+fn a_service_that_panics_when_asked_for_its_routes_is_named() {
+    let mut case = Case::new(&[(store(), ""), (service("a-service", &[]), "routes = ['panic']")]);
+    let error = case.refusal();
+    assert_eq!(error.kind(), StartErrorKind::Defect);
+    let StartError::Panicked { plugin_id, what, message } = error else { panic!("{error}") };
+    assert_eq!((plugin_id.as_str(), *what), ("a-service", "the calls it answers"));
+    assert!(message.ends_with("no routes"), "{message}");
+    assert_eq!(case.happened().last().unwrap(), "z-store closed", "what was started is closed");
 }
 
 #[test]

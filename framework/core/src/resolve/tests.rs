@@ -11,7 +11,7 @@ type Choices<'a> = &'a [(Seam, &'a str)];
 fn resolved(plugins: Vec<PluginDescriptor>, choices: Choices<'_>) -> Result<Plan, Vec<Conflict>> {
     let enabled = plugins.iter().map(|plugin| plugin.id.clone()).collect();
     let choices = choices.iter().map(|(seam, id)| (*seam, (*id).to_owned())).collect();
-    resolve(&registry(plugins), &enabled, &choices)
+    resolve(&registry(plugins), &enabled, &choices, &Allowed::new())
 }
 
 fn order(plan: &Plan) -> Vec<&str> {
@@ -149,13 +149,13 @@ fn gaps_name_who_needs_what_and_who_could_provide_it() {
         known_ids: known_ids.iter().map(|id| (*id).to_owned()).collect(),
     };
     assert_eq!(
-        resolve(&registry, &enabled, &BTreeMap::new()).unwrap_err(),
+        resolve(&registry, &enabled, &BTreeMap::new(), &Allowed::new()).unwrap_err(),
         [missing("service", Seam::Journal, &["journal-a", "journal-b"])]
     );
     registry = Registry::new();
     registry.add(plugin("clock", &[Seam::Scheduler], &[])).unwrap();
     assert_eq!(
-        resolve(&registry, &BTreeSet::new(), &BTreeMap::new()).unwrap_err(),
+        resolve(&registry, &BTreeSet::new(), &BTreeMap::new(), &Allowed::new()).unwrap_err(),
         [missing(NODE, Seam::Scheduler, &["clock"])],
         "a node needs a scheduler"
     );
@@ -219,7 +219,63 @@ fn rules_between_plugins_are_kept() {
     let table: [(&[&str], bool); 4] =
         [(&[], false), (&["challenge"], false), (&["challenge", "recheck"], false), (&["recheck"], true)];
     for (ids, is_broken) in table {
-        let outcome = resolve(&registry, &enabled(ids), &BTreeMap::new());
+        let outcome = resolve(&registry, &enabled(ids), &BTreeMap::new(), &Allowed::new());
         assert_eq!(outcome.err(), is_broken.then(|| vec![Conflict::Rule(rule.clone())]), "{ids:?}");
     }
+}
+
+#[test]
+fn a_list_of_grants_is_the_most_that_a_plugin_is_given() {
+    use Seam::{ChainRead, ChainSubmit, Journal, Store};
+    // (needs, list, given, refused, unused), or what it lacks in the place of the last three
+    type Needs<'a> = &'a [(Seam, bool)];
+    type Given<'a> = (&'a [Seam], &'a [Seam], &'a [Seam]);
+    let table: [(Needs<'_>, &[Seam], Result<Given<'_>, &[Seam]>); 12] = [
+        (&[(Store, REQUIRED)], &[Store], Ok((&[Store], &[], &[]))),
+        (&[(Store, REQUIRED)], &[], Err(&[Store])),
+        (&[(Store, OPTIONAL)], &[], Ok((&[], &[Store], &[]))),
+        (&[], &[Store], Ok((&[], &[], &[Store]))),
+        (&[(Store, REQUIRED), (ChainRead, REQUIRED)], &[Journal], Err(&[ChainRead, Store])),
+        // What nobody provides is refused all the same: it may be there tomorrow.
+        (&[(Journal, OPTIONAL)], &[], Ok((&[], &[Journal], &[]))),
+        // Reading is not submitting.
+        (&[(ChainSubmit, REQUIRED)], &[ChainRead], Err(&[ChainSubmit])),
+        (&[(ChainSubmit, OPTIONAL)], &[ChainRead], Ok((&[ChainRead], &[ChainSubmit], &[]))),
+        (&[(ChainSubmit, OPTIONAL)], &[], Ok((&[], &[ChainSubmit], &[]))),
+        // Nor is submitting reading: what is given is what the list names.
+        (&[(ChainRead, REQUIRED)], &[ChainSubmit], Err(&[ChainRead])),
+        (&[(ChainRead, OPTIONAL)], &[ChainSubmit], Ok((&[], &[ChainRead], &[ChainSubmit]))),
+        (
+            &[(ChainRead, REQUIRED), (ChainSubmit, OPTIONAL)],
+            &[ChainRead],
+            Ok((&[ChainRead], &[ChainSubmit], &[])),
+        ),
+    ];
+    for (needs, list, expected) in table {
+        let plugins = [
+            plugin("chain", &[ChainSubmit], &[]),
+            plugin("store", &[Store], &[]),
+            plugin("asker", &[], needs),
+        ];
+        let enabled = plugins.iter().map(|plugin| plugin.id.clone()).collect();
+        let list = seams(list);
+        let allowed = Allowed::from([("asker".to_owned(), list.clone())]);
+        let plan = resolve(&registry(plugins), &enabled, &BTreeMap::new(), &allowed);
+        let found = plan.map(|plan| {
+            let step = plan.steps.into_iter().find(|step| step.plugin_id == "asker").unwrap();
+            (step.grants.keys().copied().collect(), step.refused, step.unused)
+        });
+        let expected = match expected {
+            Ok((given, refused, unused)) => Ok((seams(given), seams(refused), seams(unused))),
+            Err(lacking) => {
+                let plugin_id = "asker".to_owned();
+                Err(vec![Conflict::NotGranted { plugin_id, lacking: seams(lacking), allowed: list.clone() }])
+            }
+        };
+        assert_eq!(found, expected, "{needs:?} {list:?}");
+    }
+}
+
+fn seams(seams: &[Seam]) -> BTreeSet<Seam> {
+    seams.iter().copied().collect()
 }

@@ -57,6 +57,17 @@ fn print_node(node: &Value) {
                 service["restarts"]
             ));
         }
+        print_grants(plugin);
+    }
+}
+
+/// What the manifest's `grants` keep from a plugin, and what they name for nothing.
+fn print_grants(plugin: &Value) {
+    for (field, words) in [("refused", "is refused"), ("unused_grants", "does not use")] {
+        let seams = plugin[field].as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
+        if !seams.is_empty() {
+            output::line(format!("           {:<20} {words} {}", text(&plugin["id"]), seams.join(", ")));
+        }
     }
 }
 

@@ -32,6 +32,7 @@ struct Behaviour {
     close: String,
     /// `well`, `fail`, `panic` or `hang`.
     serve: String,
+    /// Paths, or `panic`.
     routes: Vec<String>,
 }
 
@@ -113,6 +114,7 @@ impl Service for Fake {
     }
 
     fn routes(&self) -> Vec<Route> {
+        assert!(!self.behaviour.routes.iter().any(|path| path == "panic"), "no routes");
         let handler: Arc<dyn UnaryHandler> = Arc::new(self.clone());
         self.behaviour.routes.iter().map(|path| Route::unary(path, Arc::clone(&handler))).collect()
     }
