@@ -230,7 +230,8 @@ fn a_list_of_grants_is_the_most_that_a_plugin_is_given() {
     // (needs, list, given, refused, unused), or what it lacks in the place of the last three
     type Needs<'a> = &'a [(Seam, bool)];
     type Given<'a> = (&'a [Seam], &'a [Seam], &'a [Seam]);
-    let table: [(Needs<'_>, &[Seam], Result<Given<'_>, &[Seam]>); 12] = [
+    type Row<'a> = (Needs<'a>, &'a [Seam], Result<Given<'a>, &'a [Seam]>);
+    let table: [Row<'_>; 12] = [
         (&[(Store, REQUIRED)], &[Store], Ok((&[Store], &[], &[]))),
         (&[(Store, REQUIRED)], &[], Err(&[Store])),
         (&[(Store, OPTIONAL)], &[], Ok((&[], &[Store], &[]))),
