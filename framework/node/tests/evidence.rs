@@ -57,7 +57,9 @@ impl Stopped {
         std::fs::write(dir.path().join("node.toml"), MANIFEST).unwrap();
         std::fs::DirBuilder::new().mode(0o700).create(dir.path().join("data")).unwrap();
         let node = Self { dir };
-        assert!(lampkeeper(&["keys", "create", "--keyring", "test", &node.path("key.json")]).status.success());
+        assert!(
+            lampkeeper(&["keys", "create", "--keyring", "test", &node.path("key.json")]).status.success()
+        );
         let proven = wrong_bytes();
         let silent = record(Observation::TimedOut, None, None);
         let evidence: Vec<_> = [&proven, &silent].into_iter().map(kept).collect();
@@ -134,7 +136,6 @@ fn the_journal_of_a_stopped_node_is_read() {
     let node = Stopped::new();
     let before = std::fs::read(node.path("data/journal.db")).unwrap();
     let list = node.ask(0, &["challenges", "list"]);
-    println!("{list}");
     fits_a_terminal(&list);
     assert_eq!(list.lines().count(), 4, "{list}");
     // Options, and the numbers of the challenges that they leave.
@@ -155,12 +156,10 @@ fn the_journal_of_a_stopped_node_is_read() {
         assert_eq!(answer["source"]["kind"], "file");
     }
     let shown = node.ask(0, &["challenges", "show", "2"]);
-    println!("{shown}");
     assert!(shown.contains("wrong_bytes") && shown.contains(&wrong_bytes().digest()), "{shown}");
     assert!(!shown.contains('\u{1b}'), "what a peer says does not change the terminal");
     node.ask(1, &["challenges", "show", "99"]);
     let evidence = node.ask(0, &["evidence", "list"]);
-    println!("{evidence}");
     fits_a_terminal(&evidence);
     assert!(evidence.contains("target's signature") && evidence.contains("this node's word"), "{evidence}");
     assert_eq!(std::fs::read(node.path("data/journal.db")).unwrap(), before, "it was only read");
@@ -172,7 +171,6 @@ fn evidence_is_exported_and_verified_elsewhere() {
     let (proven, file) = (wrong_bytes(), node.path("proof.json"));
     let id = &proven.digest()[..12];
     let shown = node.ask(0, &["evidence", "show", id]);
-    println!("{shown}");
     assert!(shown.contains("PROVEN"), "{shown}");
     node.ask(0, &["evidence", "show", id, "--output", &file]);
     node.ask(1, &["evidence", "show", id, "--output", &file]);

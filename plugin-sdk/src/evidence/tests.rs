@@ -37,7 +37,9 @@ fn records_are_worth_what_was_signed() {
     let denial = |kind, text| Some(failure(kind, text).encode_to_vec());
     let (wrong, missing) = (Observation::WrongBytes, Observation::Missing);
     use CompoundProofFailure::{Damaged, Missing, Unavailable, Unspecified};
-    let table: [(&str, Observation, Option<Vec<u8>>, Option<Vec<u8>>, Verdict); 19] = [
+    type Bytes = Option<Vec<u8>>;
+    // (what it is, what was observed, the answer, the slice of another copy, what the record is worth)
+    let table: [(&str, Observation, Bytes, Bytes, Verdict); 19] = [
         ("signed wrong bytes, and a true copy", wrong, lost.clone(), Some(true_slice()), Verdict::Proven),
         ("the same of an older peer", wrong, without_slice.clone(), Some(true_slice()), Verdict::Proven),
         ("its own slice has other bytes", wrong, own_slice_betrays, None, Verdict::Proven),

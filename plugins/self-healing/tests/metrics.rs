@@ -104,8 +104,9 @@ fn verifier(deadline_passed: bool) -> RecordingTelemetry {
 fn a_healer_tells_what_it_does() {
     let told = healer();
     let strategy = [("strategy", "one-symbol")];
+    type Labels<'a> = &'a [(&'a str, &'a str)];
     // Counter, labels, value.
-    let counters: [(&str, &[(&str, &str)], u64); 8] = [
+    let counters: [(&str, Labels<'_>, u64); 8] = [
         ("self_healing_orphans_removed_total", &[], 1),
         ("self_healing_reconstructions_total", &[("result", "ok")], 1),
         ("self_healing_claims_total", &[("result", "transient")], 1),

@@ -238,7 +238,6 @@ mod tests {
             let (bound, exactly) = (bound[which], exactly[which]);
             let measured = f64::from(caught[which]) / DAYS as f64;
             let tolerance = 4.0 * (exactly * (1.0 - exactly) / DAYS as f64).sqrt() + 1.0 / DAYS as f64;
-            println!("{percent} % lost: at least {bound:.3}, exactly {exactly:.3}, measured {measured:.3}");
             assert!(bound <= exactly, "{percent} %: {bound} is a bound of {exactly}");
             assert!(exactly - bound < 0.1, "{percent} %: {bound} is not far below {exactly}");
             assert!((measured - exactly).abs() <= tolerance, "{percent} %: measured {measured}, {exactly}");

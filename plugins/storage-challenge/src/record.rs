@@ -6,9 +6,7 @@
 use crate::ask::{Asker, Finding, Outcome, Question};
 use crate::epoch_view::EpochView;
 use lampkeeper_plugin_sdk::api::challenge::{ChallengeError, Observation};
-use lampkeeper_plugin_sdk::api::history::{
-    ChallengeEnd, ChallengeEntry, HistoryLimits, KeptEvidence,
-};
+use lampkeeper_plugin_sdk::api::history::{ChallengeEnd, ChallengeEntry, HistoryLimits, KeptEvidence};
 use lampkeeper_plugin_sdk::api::journal::Journal;
 use lampkeeper_plugin_sdk::api::scheduler::{Moment, within};
 use lampkeeper_plugin_sdk::api::signer::Signer;

@@ -60,7 +60,7 @@ enum Handed {
 /// What became of a transaction.
 enum Fate {
     /// A block executed it.
-    Executed(TxResponse),
+    Executed(Box<TxResponse>),
     /// No block did, and none can any more.
     Lapsed,
     /// Not known yet, and why.
@@ -407,7 +407,7 @@ impl Sender {
         let request = GetTxRequest { hash: sent.signed.hash.clone() };
         match self.pool.call_at(chosen, tx::GET_TX, request).await {
             Ok(answer) => match answer.tx_response {
-                Some(response) => Fate::Executed(response),
+                Some(response) => Fate::Executed(Box::new(response)),
                 None => Fate::Open("the answer has no transaction".to_owned()),
             },
             Err(status) if status.code() == Code::NotFound && fault_of(&status) == Fault::NotFound => {
