@@ -62,9 +62,9 @@ mod tests {
 
     #[test]
     fn only_what_lies_ahead_counts_and_damage_is_told_once() {
-        type Found<'a> = &'a [(u8, bool)];
+        type Row<'a> = (Option<u8>, &'a [(u8, bool)], &'a [u8], &'a [u8]);
         // (what was visited last, what was found, what is damaged, what is taken as read)
-        let table: [(Option<u8>, Found<'_>, &[u8], &[u8]); 6] = [
+        let table: [Row<'_>; 6] = [
             (None, &[(1, true), (2, true)], &[], &[1, 2]),
             (Some(5), &[(4, true), (5, true), (6, true)], &[], &[6]),
             (Some(5), &[(4, false), (6, false), (6, false)], &[4, 6], &[]),
