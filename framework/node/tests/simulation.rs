@@ -121,7 +121,7 @@ fn two_hundred_networks_keep_every_rule() {
 /// A defect, trouble in which it shows, the rule that it breaks, and the seeds in which it is looked for.
 const DEFECTS: [(&str, &str, &str, &str); 18] = [
     ("submits-twice", "none", "submitted-once", "1..3"),
-    ("forgets-execution", "crashes", "submitted-once", "1..24"),
+    ("forgets-execution", "all", "submitted-once", "1..24"),
     ("never-asks", "crashes", "asked-first", "1..12"),
     ("publishes-early", "none", "published-after-verified", "1..3"),
     ("loses-staging", "crashes", "staged-heals-stay", "1..24"),
