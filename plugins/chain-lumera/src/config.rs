@@ -1,6 +1,6 @@
 //! What an operator may set, and the check of it.
 //!
-//! Owns the keys, their defaults and their limits. A configuration that passed becomes [`Settings`], which no other part
+//! Owns the keys, their defaults and their limits. A configuration that passed becomes `Settings`, which no other part
 //! of the plugin has to doubt.
 
 use crate::endpoint::Target;
