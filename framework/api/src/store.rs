@@ -76,7 +76,7 @@ pub struct StoreUsage {
     pub artifact_count: u64,
     /// Bytes in artifacts.
     pub artifact_bytes: u64,
-    /// Size of the volume; 0 if unknown.
+    /// Bytes of the volume that are used or free for this user; 0 if unknown.
     pub volume_total_bytes: u64,
     /// Free bytes of the volume for this user; 0 if unknown.
     pub volume_free_bytes: u64,

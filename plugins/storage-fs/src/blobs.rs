@@ -226,7 +226,7 @@ impl Blobs {
         Ok(StoreUsage {
             artifact_count,
             artifact_bytes,
-            volume_total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
+            volume_total_bytes: usable_blocks(&volume).saturating_mul(volume.f_frsize),
             volume_free_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),
         })
     }
@@ -344,4 +344,10 @@ fn cut(key: &ArtifactKey, bytes: &[u8], range: ByteRange) -> Result<Vec<u8>, Sto
         end: range.end,
         len_bytes: bytes.len() as u64,
     })
+}
+
+/// What is used and what this user may still use, as `df` counts it. Blocks reserved for root are neither: counted as
+/// used, they would report a volume with room as full.
+fn usable_blocks(volume: &rustix::fs::StatVfs) -> u64 {
+    volume.f_blocks.saturating_sub(volume.f_bfree).saturating_add(volume.f_bavail)
 }

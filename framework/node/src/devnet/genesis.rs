@@ -5,6 +5,7 @@
 use super::options::Plan;
 use lampkeeper_api::chain::{EnforcementMode, Params, SupernodeState};
 use lampkeeper_chain_sim::address::operator_of_account;
+use lampkeeper_chain_sim::state::SupernodeParams;
 use lampkeeper_chain_sim::state::supernodes::{AddressRecord, SupernodeRecord};
 use lampkeeper_chain_sim::{ChainConfig, State};
 use lampkeeper_protocol::account::{KeyType, SecretKey};
@@ -89,6 +90,8 @@ pub fn chain_state(plan: &Plan, nodes: &[NodeSeed], now_ms: i64) -> Result<State
         seed: plan.seed,
         genesis_time_ms: now_ms,
         params,
+        // The nodes share a disk that is not theirs: how full it is must not take them out of the story.
+        supernode_params: SupernodeParams { max_storage_usage_percent: 100, ..SupernodeParams::default() },
         ..ChainConfig::default()
     });
     let height = i64::try_from(EPOCH_LENGTH_BLOCKS).unwrap_or_default();
