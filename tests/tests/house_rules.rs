@@ -74,8 +74,8 @@ fn dependencies_point_one_way() {
     let plugins = plugin_crates();
     let allowed = |name: &str| -> Vec<&str> {
         match name {
-            "lampkeeper-protocol" | "lampkeeper-proto" => vec![],
-            "lampkeeper-api" => vec!["lampkeeper-protocol"],
+            "lampkeeper-protocol" | "lampkeeper-proto" | "lampkeeper-api-macros" => vec![],
+            "lampkeeper-api" => vec!["lampkeeper-protocol", "lampkeeper-api-macros"],
             "lampkeeper-core" => vec!["lampkeeper-protocol", "lampkeeper-api"],
             // Evidence holds messages as they were on the wire.
             "lampkeeper-plugin-sdk" => vec!["lampkeeper-protocol", "lampkeeper-api", "lampkeeper-proto"],

@@ -5,8 +5,9 @@
 
 use crate::chain::StorageProofResult;
 use crate::{Account, EpochId, TicketId};
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
 use lampkeeper_protocol::words::{ArtifactClass, Bucket};
+use serde::{Deserialize, Serialize};
 
 /// The artifact of a row that is to be repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct ChallengeRequest {
 }
 
 /// What was observed, before it becomes a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Observation {
     /// The target proved that it holds the bytes.
@@ -88,7 +89,7 @@ impl Observation {
 }
 
 /// The outcome of a challenge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChallengeOutcome {
     /// A signed row for the chain.
     Row {
@@ -108,14 +109,14 @@ pub enum ChallengeOutcome {
 ///
 /// Called by the recheck service, one call at a time for each candidate. An implementer promises: every call ends in
 /// bounded time; a fault of this node is an error, never a row about the target.
-#[async_trait]
+#[seam("challenger")]
 pub trait Challenger: Send + Sync {
     /// Makes one challenge. No row is journalled or reported; the challenge and its evidence are remembered.
     async fn challenge(&self, request: ChallengeRequest) -> Result<ChallengeOutcome, ChallengeError>;
 }
 
 /// A challenge that could not be made, or whose outcome could not be established, because of something on our side.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChallengeError {
     /// Our disk, key, clock, queue, deadline or network; or the chain could not be read.
@@ -128,6 +129,12 @@ pub enum ChallengeError {
         /// Whether trying again later may succeed.
         transient: bool,
     },
+    /// The plugin behind the challenger can't be called, or panicked.
+    #[error("the challenger is not available: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl ChallengeError {
@@ -136,6 +143,7 @@ impl ChallengeError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Ours { transient, .. } => *transient,
+            Self::Unavailable { .. } => true,
         }
     }
 }

@@ -4,7 +4,8 @@
 
 use crate::cancel::Cancel;
 use crate::chain::{HealOp, Ticket};
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
+use serde::{Deserialize, Serialize};
 
 /// Calls of the artifact network that one job may have under way at once.
 pub const HEAL_NETWORK_CALLS_MAX: usize = 8;
@@ -43,7 +44,7 @@ pub struct HealJob {
 }
 
 /// What a reconstruction cost and made.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct HealCost {
     /// Artifacts that the ticket has.
     pub artifact_count: u64,
@@ -66,7 +67,7 @@ pub struct HealCost {
 }
 
 /// A reconstruction that is sealed in the staging area.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconstruction {
     /// Base64 of the file's BLAKE3; equal to the ticket's data hash.
     pub manifest_hash: String,
@@ -102,16 +103,17 @@ pub struct Reconstruction {
 /// the file once and the symbols needed to decode it; what holds a thread goes through the scheduler's `run_blocking`.
 ///
 /// **Restraint.** It submits nothing, publishes nothing, and touches no other operation's directory.
-#[async_trait]
+#[seam("heal-strategy")]
 pub trait HealStrategy: Send + Sync {
     /// The strategy's name, as in the staging manifest and in metrics.
+    #[seam(live)]
     fn name(&self) -> &str;
     /// Reconstructs and stages.
     async fn reconstruct(&self, job: HealJob) -> Result<Reconstruction, HealError>;
 }
 
 /// Why a reconstruction failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum HealError {
     /// Too few symbols are left in the network: the file is lost unless holders come back.
@@ -146,6 +148,12 @@ pub enum HealError {
         /// What went wrong.
         reason: String,
     },
+    /// The plugin behind the strategy can't be called, or panicked.
+    #[error("the heal strategy is not available: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
     /// The result was no longer wanted.
     #[error("cancelled")]
     Cancelled,
@@ -156,7 +164,7 @@ impl HealError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Retry { .. } | Self::Cancelled => true,
+            Self::Lost { .. } | Self::Retry { .. } | Self::Unavailable { .. } | Self::Cancelled => true,
             Self::InvalidTicket { .. } | Self::WrongFile { .. } => false,
         }
     }

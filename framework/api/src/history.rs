@@ -6,8 +6,9 @@
 use crate::challenge::Observation;
 use crate::journal::JournalError;
 use crate::{Account, EpochId, TicketId};
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
 use lampkeeper_protocol::words::{ArtifactClass, Bucket, ResultClass};
+use serde::{Deserialize, Serialize};
 
 /// The longest record of evidence that a journal keeps.
 pub const EVIDENCE_RECORD_LEN_BYTES_MAX: usize = 1024 * 1024;
@@ -15,7 +16,7 @@ pub const EVIDENCE_RECORD_LEN_BYTES_MAX: usize = 1024 * 1024;
 pub const HISTORY_ROWS_PER_CALL_MAX: usize = 10_000;
 
 /// How a challenge ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChallengeEnd {
     /// Something was observed about the target.
     Observed(Observation),
@@ -57,7 +58,7 @@ impl ChallengeEnd {
 }
 
 /// One challenge of this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChallengeEntry {
     /// The epoch in which it was made, or whose result it repeats.
     pub epoch_id: EpochId,
@@ -94,7 +95,7 @@ pub struct ChallengeEntry {
 }
 
 /// What became of a challenge's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RowState {
     /// It never became a row of a report, or the row was left out.
     NotReported,
@@ -117,7 +118,7 @@ impl RowState {
 }
 
 /// A challenge as the journal remembers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedChallenge {
     /// Ascends with every challenge recorded, and is never used again.
     pub challenge_number: u64,
@@ -147,7 +148,7 @@ impl Default for HistoryFilter {
 }
 
 /// What is known of a piece of evidence without reading it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceSummary {
     /// Names it: the digest of its record, 64 hex digits.
     pub evidence_id: String,
@@ -166,7 +167,7 @@ pub struct EvidenceSummary {
 }
 
 /// Evidence against a target, in the form that can be handed to others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptEvidence {
     /// Names it: the digest of its record, 64 hex digits.
     pub evidence_id: String,
@@ -212,7 +213,7 @@ pub struct HistoryLimits {
 }
 
 /// The memory of challenges: written by the challenger and the reporter, read by whoever inspects the node.
-#[async_trait]
+#[seam("journal:history")]
 pub trait HistoryJournal: Send + Sync {
     /// Adds challenges in this order and the evidence that belongs to them, all or none. Evidence that is there already
     /// stays as it is. More than [`HISTORY_ROWS_PER_CALL_MAX`] of either, and records of more than

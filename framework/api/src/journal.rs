@@ -6,7 +6,7 @@
 use crate::chain::StorageProofResult;
 use crate::history::HistoryJournal;
 use crate::{Account, EpochId, TicketId};
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
 use lampkeeper_protocol::words::ResultClass;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub enum SubmissionStatus {
 }
 
 /// The outcome of an insert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recorded {
     /// The row is new.
     New,
@@ -33,7 +33,7 @@ pub enum Recorded {
 }
 
 /// A healer's claim (wire 8.1, `heal_claims_submitted`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealClaim {
     /// The operation.
     pub heal_op_id: u64,
@@ -48,7 +48,7 @@ pub struct HealClaim {
 }
 
 /// A verifier's vote (wire 8.1, `heal_verifications_submitted`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealVerification {
     /// The operation.
     pub heal_op_id: u64,
@@ -65,7 +65,7 @@ pub struct HealVerification {
 }
 
 /// Evidence of a recheck (wire 8.1, `storage_recheck_submissions`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecheckSubmission {
     /// The epoch of the challenged result.
     pub epoch_id: EpochId,
@@ -86,7 +86,7 @@ pub struct RecheckSubmission {
 }
 
 /// Attempts at a recheck that failed (wire 8.1, `recheck_attempt_failures`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecheckFailures {
     /// The epoch of the challenged result.
     pub epoch_id: EpochId,
@@ -103,7 +103,7 @@ pub struct RecheckFailures {
 }
 
 /// A row of proof that waits for its report.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingProofRow {
     /// Ascends with every row appended; the order of arrival.
     pub sequence: u64,
@@ -114,7 +114,7 @@ pub struct PendingProofRow {
 }
 
 /// The healing service's part.
-#[async_trait]
+#[seam("journal:heal")]
 pub trait HealJournal: Send + Sync {
     /// Records a claim that is about to be submitted.
     async fn insert_claim(&self, claim: &HealClaim) -> Result<Recorded, JournalError>;
@@ -148,7 +148,7 @@ pub trait HealJournal: Send + Sync {
 }
 
 /// The recheck service's part.
-#[async_trait]
+#[seam("journal:recheck")]
 pub trait RecheckJournal: Send + Sync {
     /// Records evidence that is about to be submitted; one for each epoch and ticket. Epoch 0 and an empty ticket are
     /// refused (wire 8.1).
@@ -184,7 +184,7 @@ pub trait RecheckJournal: Send + Sync {
 }
 
 /// The challenger's and the reporter's part.
-#[async_trait]
+#[seam("journal:proof")]
 pub trait ProofJournal: Send + Sync {
     /// Appends rows of an epoch, all or none.
     async fn append_proof_rows(
@@ -207,12 +207,13 @@ pub trait ProofJournal: Send + Sync {
 }
 
 /// Everything a node writes down.
+#[seam("journal")]
 pub trait Journal: HealJournal + RecheckJournal + ProofJournal + HistoryJournal {}
 
 impl<T: HealJournal + RecheckJournal + ProofJournal + HistoryJournal + ?Sized> Journal for T {}
 
 /// The journal could not be read or written. Never a verdict about a peer, and never a reason to destroy anything.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
     /// The database failed or is busy.

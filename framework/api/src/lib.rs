@@ -12,6 +12,7 @@
 pub mod cancel;
 pub mod chain;
 pub mod challenge;
+pub mod guard;
 pub mod heal;
 pub mod history;
 pub mod journal;

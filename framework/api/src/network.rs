@@ -6,14 +6,15 @@
 use crate::Account;
 use crate::chain::ChainError;
 use crate::transport::CallError;
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
+use serde::{Deserialize, Serialize};
 
 /// The most keys that one call may name.
 pub const KEYS_PER_CALL_MAX: usize = 4096;
 
 /// What a holder says about an artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Possession {
     /// It has intact bytes: it has just hashed them.
     Intact,
@@ -28,7 +29,7 @@ pub enum Possession {
 }
 
 /// Where copies of an artifact are, and are not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survey {
     /// The artifact.
     pub key: ArtifactKey,
@@ -55,7 +56,7 @@ impl Survey {
 }
 
 /// An artifact and its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// `BLAKE3(bytes)`.
     pub key: ArtifactKey,
@@ -64,7 +65,7 @@ pub struct Artifact {
 }
 
 /// What became of one published artifact.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// The artifact.
     pub key: ArtifactKey,
@@ -79,7 +80,7 @@ pub struct Published {
 /// Called by the healing service, heal strategies, scrub and whoever stores a file. An implementer promises: every
 /// artifact returned hashes to its key, whatever a peer sent; every list is in the caller's order of keys; at most
 /// [`KEYS_PER_CALL_MAX`] keys a call; work goes on in parallel with a limit, and ends when the future is dropped.
-#[async_trait]
+#[seam("network")]
 pub trait ArtifactNetwork: Send + Sync {
     /// The accounts that should hold a key, nearest first.
     async fn replica_set(&self, key: &ArtifactKey) -> Result<Vec<Account>, NetworkError>;
@@ -98,7 +99,7 @@ pub trait ArtifactNetwork: Send + Sync {
 }
 
 /// Why the network could not be used. A single holder's failure is not an error: the answer says what is missing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
     /// Membership could not be read.
@@ -121,6 +122,12 @@ pub enum NetworkError {
     /// This node could not make calls at all.
     #[error("{0}")]
     Call(CallError),
+    /// The plugin behind the network can't be called, or panicked.
+    #[error("the replica network is not available: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl NetworkError {
@@ -131,7 +138,7 @@ impl NetworkError {
             Self::Chain(error) => error.is_transient(),
             Self::Store(error) => error.is_transient(),
             Self::Call(error) => error.is_transient(),
-            Self::NoMembers => true,
+            Self::NoMembers | Self::Unavailable { .. } => true,
             Self::TooManyKeys { .. } => false,
         }
     }

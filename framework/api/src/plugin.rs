@@ -16,6 +16,7 @@ use crate::store::ArtifactStore;
 use crate::telemetry::Telemetry;
 use crate::transport::{CallerMint, Transport};
 use crate::{Account, BoxFuture};
+use lampkeeper_api_macros::seam;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -260,6 +261,7 @@ impl Provided {
 }
 
 /// Gives back what a provider holds: files, connections, locks.
+#[seam("close")]
 pub trait Close: Send + Sync {
     /// Flushes and closes. Called once; errors are for the log.
     fn close(&self) -> BoxFuture<'_, Result<(), String>>;

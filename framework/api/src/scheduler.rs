@@ -5,11 +5,13 @@
 
 use crate::BoxFuture;
 use crate::cancel::Cancel;
+use lampkeeper_api_macros::seam;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A point in time on a monotonic clock that starts somewhere; only differences mean something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Moment {
     since_start: Duration,
 }
@@ -41,6 +43,7 @@ impl Moment {
 }
 
 /// Spawned work. Dropping the handle lets the work go on.
+#[seam("task")]
 pub trait TaskHandle: Send + Sync {
     /// Ends the work at its next await point.
     fn abort(&self);
@@ -49,7 +52,7 @@ pub trait TaskHandle: Send + Sync {
 }
 
 /// Why spawned work did not end by itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum TaskFailure {
     /// It panicked.
     #[error("it panicked: {0}")]
@@ -63,17 +66,18 @@ impl TaskFailure {
     /// The failure of work whose panic was caught, with the message if it was a text. For implementers.
     #[must_use]
     pub fn of_panic(payload: &(dyn std::any::Any + Send)) -> Self {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Self::Panicked(text.unwrap_or_else(|| "no message".to_owned()))
+        Self::Panicked(crate::guard::panic_words(payload))
     }
 }
 
 /// A limited number of permits.
+#[seam("permits")]
 pub trait Permits: Send + Sync {
     /// Waits for a permit; it is given back when dropped. Waiters are served in order.
+    #[seam(or_never, live)]
     fn acquire(&self) -> BoxFuture<'static, Permit>;
     /// A permit, if one is free now.
+    #[seam(live)]
     fn try_acquire(&self) -> Option<Permit>;
 }
 
@@ -107,17 +111,21 @@ impl std::fmt::Debug for Permit {
 ///
 /// Called by everybody, all the time. An implementer never blocks the caller, except for a scheduler in virtual time,
 /// which may run `run_blocking` work in place.
+#[seam("scheduler")]
 pub trait Scheduler: Send + Sync {
     /// Now, monotonic.
     fn now(&self) -> Moment;
     /// Now, as the wall clock has it: milliseconds since 1970. May jump.
     fn wall_clock_ms(&self) -> i64;
     /// Completes when `duration` has passed since the call.
+    #[seam(or_never)]
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
     /// Runs `task` on its own. `name` is for logs and for people.
+    #[seam(with = crate::guard::spawn)]
     fn spawn(&self, name: &str, task: BoxFuture<'static, ()>) -> Arc<dyn TaskHandle>;
     /// Runs work that holds a thread: disk, hashing, encoding. Completes when it is done; `Err` if it panicked. The work
     /// starts when the future is first awaited; once begun it runs to its end, even if the future is dropped.
+    #[seam(with = crate::guard::run_blocking)]
     fn run_blocking(
         &self,
         name: &str,
@@ -126,6 +134,7 @@ pub trait Scheduler: Send + Sync {
     /// Fills `bytes` with random bytes. Not a source of secrets.
     fn fill_random(&self, bytes: &mut [u8]);
     /// `count` permits, at least one.
+    #[seam(live)]
     fn permits(&self, count: usize) -> Arc<dyn Permits>;
     /// Into how many pieces of `run_blocking` work a computation is worth splitting; 1 in virtual time.
     fn parallelism(&self) -> usize;

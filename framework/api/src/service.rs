@@ -5,10 +5,11 @@
 
 use crate::cancel::Cancel;
 use crate::transport::Route;
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
+use serde::{Deserialize, Serialize};
 
 /// How a service is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// Working.
     Ok,
@@ -25,7 +26,7 @@ pub enum Health {
 }
 
 /// Why a service stopped by itself.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
     /// Starting again may help; the supervisor waits longer each time.
@@ -53,11 +54,13 @@ impl ServiceError {
 /// `shutdown` is given: it takes no new work, finishes or safely abandons what it has begun, and leaves in the journal
 /// what a restart needs. An `Err` or a panic leads to a restart with growing pauses, unless it is fatal; `run` may thus
 /// be called again on the same object, never twice at once.
-#[async_trait]
+#[seam("service")]
 pub trait Service: Send + Sync {
     /// The name in logs, metrics and `status`: that of the plugin, unless it has several services.
+    #[seam(live)]
     fn name(&self) -> &str;
     /// The calls that this service answers. Read once, before anything runs; they are answered until the node stops.
+    #[seam(live)]
     fn routes(&self) -> Vec<Route> {
         Vec::new()
     }

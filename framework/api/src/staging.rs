@@ -5,7 +5,7 @@
 
 use crate::store::StoreError;
 use crate::{Account, TicketId};
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub struct StagingManifest {
 }
 
 /// What is found in a staging directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StagingState {
     /// There is none.
     Absent,
@@ -64,7 +64,7 @@ pub enum StagingState {
 /// Called by the healing service and its strategies. An implementer promises: nothing is visible as sealed unless all
 /// of it is durable (files first, manifest last, then the directory); reads of artifacts are checked against their
 /// keys; removing a directory that is not there succeeds.
-#[async_trait]
+#[seam("staging")]
 pub trait Staging: Send + Sync {
     /// Starts over: removes what is there for this operation and makes room for a new reconstruction.
     async fn begin(&self, heal_op_id: u64) -> Result<(), StoreError>;

@@ -3,8 +3,9 @@
 //! Owns the [`ArtifactStore`] seam. What belongs on this node is decided elsewhere (`ArtifactNetwork`); files that
 //! are not yet published belong to the staging seam.
 
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
+use serde::{Deserialize, Serialize};
 
 /// The largest artifact a store has to take. Packets are 65,532 bytes; id files of a 1 GiB file are about 4 MiB
 /// before compression.
@@ -30,7 +31,7 @@ impl ByteRange {
 }
 
 /// What a `put` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PutOutcome {
     /// The artifact is durable now and was not there before.
     Stored,
@@ -41,7 +42,7 @@ pub enum PutOutcome {
 }
 
 /// Ranges of an artifact together with a BLAKE3 verified slice that proves them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvenRanges {
     /// Length of the whole artifact.
     pub len_bytes: u64,
@@ -52,7 +53,7 @@ pub struct ProvenRanges {
 }
 
 /// One artifact of a listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactEntry {
     /// Its key.
     pub key: ArtifactKey,
@@ -61,7 +62,7 @@ pub struct ArtifactEntry {
 }
 
 /// What a read of a whole artifact found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckedArtifact {
     /// Its key.
     pub key: ArtifactKey,
@@ -70,7 +71,7 @@ pub struct CheckedArtifact {
 }
 
 /// How full the store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StoreUsage {
     /// Number of artifacts.
     pub artifact_count: u64,
@@ -87,7 +88,7 @@ pub struct StoreUsage {
 /// Called by every service from many tasks at once. An implementer promises: a partial or damaged blob is never
 /// returned, after a crash either; `put` returns when the bytes are durable; nothing blocks the caller's thread. When
 /// a damaged blob is met it is reported as [`StoreError::Corrupt`] and stays until it is replaced or deleted.
-#[async_trait]
+#[seam("store")]
 pub trait ArtifactStore: Send + Sync {
     /// Stores `bytes` after checking that they hash to `key`.
     async fn put(&self, key: &ArtifactKey, bytes: Vec<u8>) -> Result<PutOutcome, StoreError>;
@@ -120,7 +121,7 @@ pub trait ArtifactStore: Send + Sync {
 
 /// Why a store refused. None of these is ever a verdict about a peer, except the bytes in `KeyMismatch`, whose sender
 /// is to blame.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The bytes offered hash to another key.

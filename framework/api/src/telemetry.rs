@@ -3,6 +3,7 @@
 //! Owns the [`Telemetry`] seam. Which of it is shown, stored or exported is the host's business. The host adds the
 //! node and the plugin to everything.
 
+use lampkeeper_api_macros::seam;
 use std::collections::BTreeMap;
 
 /// A value in an event.
@@ -120,6 +121,7 @@ pub type Labels<'a> = &'a [(&'a str, &'a str)];
 ///
 /// Called from any task; never blocks, never fails. Metric names are `snake_case` with the unit last; counters end in
 /// `_total`.
+#[seam("telemetry")]
 pub trait Telemetry: Send + Sync {
     /// Something happened.
     fn event(&self, event: Event);
@@ -131,4 +133,8 @@ pub trait Telemetry: Send + Sync {
     fn gauge(&self, name: &str, labels: Labels<'_>, value: f64);
     /// Adds one observation to a distribution.
     fn observe(&self, name: &str, labels: Labels<'_>, value: f64);
+    /// Code of this plugin panicked, and was contained where it was entered. For the gates; a plugin has no use for it.
+    fn panicked(&self, seam: &str, method: &str, words: &str) {
+        let _ = (seam, method, words);
+    }
 }

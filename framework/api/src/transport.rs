@@ -4,7 +4,8 @@
 //! protobuf and belong to the wire crate; paths are the gRPC method paths of wire 2.
 
 use crate::Account;
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +61,7 @@ impl CallerMint {
 }
 
 /// The gRPC status codes that the protocol uses (wire 5.9, 10.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StatusCode {
     /// The caller gave up.
@@ -114,7 +115,7 @@ impl StatusCode {
 }
 
 /// What a handler answers instead of a message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{code:?}: {message}")]
 pub struct Status {
     /// What to branch on.
@@ -131,7 +132,7 @@ impl Status {
 }
 
 /// Why a call failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// No connection: refused, no route, the name does not resolve.
@@ -174,6 +175,12 @@ pub enum CallError {
         /// What went wrong.
         reason: String,
     },
+    /// The plugin behind the transport can't be called, or panicked.
+    #[error("the transport is not available: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
     /// This node could not make the call: shutting down, out of sockets, a message too large.
     #[error("the call was not made: {reason}")]
     Local {
@@ -187,7 +194,7 @@ impl CallError {
     #[must_use]
     pub const fn is_ours(&self) -> bool {
         match self {
-            Self::Local { .. } => true,
+            Self::Local { .. } | Self::Unavailable { .. } => true,
             Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::WrongIdentity { .. }
@@ -200,9 +207,11 @@ impl CallError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Broken { .. } | Self::Local { .. } => {
-                true
-            }
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Unavailable { .. }
+            | Self::Local { .. } => true,
             Self::WrongIdentity { .. } => false,
             Self::Refused { status, .. } => matches!(
                 status.code,
@@ -226,13 +235,13 @@ impl CallError {
                     StatusCode::Unavailable | StatusCode::DeadlineExceeded | StatusCode::Cancelled
                 )
             }
-            Self::WrongIdentity { .. } | Self::Local { .. } => false,
+            Self::WrongIdentity { .. } | Self::Unavailable { .. } | Self::Local { .. } => false,
         }
     }
 }
 
 /// A sequence of messages that arrive one by one. Dropping it ends the call.
-#[async_trait]
+#[seam("message-stream", boxed)]
 pub trait MessageStream: Send {
     /// The next message; `None` at a proper end.
     async fn next(&mut self) -> Option<Result<Vec<u8>, Status>>;
@@ -241,16 +250,17 @@ pub trait MessageStream: Send {
 /// Answers one request.
 ///
 /// Called on a task of the transport, many at once; must not block. A panic is contained and answered as `Internal`.
-#[async_trait]
+#[seam("unary-handler")]
 pub trait UnaryHandler: Send + Sync {
     /// The answer to `request` from `caller`.
     async fn call(&self, caller: Caller, request: Vec<u8>) -> Result<Vec<u8>, Status>;
 }
 
 /// Answers one request with a stream. Messages are asked for one at a time, so a slow reader holds the source back.
-#[async_trait]
+#[seam("stream-handler")]
 pub trait StreamHandler: Send + Sync {
     /// The stream that answers `request` from `caller`.
+    #[seam(live)]
     async fn call(&self, caller: Caller, request: Vec<u8>) -> Result<Box<dyn MessageStream>, Status>;
 }
 
@@ -309,6 +319,12 @@ impl Router {
         self.routes.get(path)
     }
 
+    /// The same paths with other handlers, each made from the one before.
+    #[must_use]
+    pub fn map_handlers(self, mut change: impl FnMut(Handler) -> Handler) -> Self {
+        Self { routes: self.routes.into_iter().map(|(path, handler)| (path, change(handler))).collect() }
+    }
+
     /// All paths, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.routes.keys().map(String::as_str)
@@ -316,7 +332,7 @@ impl Router {
 }
 
 /// Ends serving when it is dropped or drained.
-#[async_trait]
+#[seam("server-handle", boxed)]
 pub trait ServerHandle: Send + Sync {
     /// The address that peers reach, with the port that was really bound.
     fn local_address(&self) -> String;
@@ -329,7 +345,7 @@ pub trait ServerHandle: Send + Sync {
 /// An implementer promises: the account in a [`Caller`], and that of the peer whose answer is returned, was proved by
 /// the handshake; no message above [`MESSAGE_LEN_BYTES_MAX`] is passed on; `timeout` covers connecting, sending and
 /// receiving; a dropped future ends the call.
-#[async_trait]
+#[seam("transport")]
 pub trait Transport: Send + Sync {
     /// One request, one answer.
     async fn call(
@@ -340,6 +356,7 @@ pub trait Transport: Send + Sync {
         timeout: Duration,
     ) -> Result<Vec<u8>, CallError>;
     /// One request, many answers; `timeout` is for the first answer and then for each further one.
+    #[seam(live)]
     async fn call_stream(
         &self,
         peer: &Peer,
@@ -348,7 +365,8 @@ pub trait Transport: Send + Sync {
         timeout: Duration,
     ) -> Result<Box<dyn MessageStream>, CallError>;
     /// Starts to answer peers.
-    async fn serve(&self, router: Router) -> Result<Box<dyn ServerHandle>, CallError>;
+    #[seam(live)]
+    async fn serve(&self, #[seam(cross)] router: Router) -> Result<Box<dyn ServerHandle>, CallError>;
     /// Whether a TCP connection to `address` can be made, within `timeout` (wire 7.5).
     async fn probe_port(&self, address: &str, port: u16, timeout: Duration) -> crate::chain::PortState;
 }

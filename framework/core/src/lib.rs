@@ -10,6 +10,7 @@
 //! seams); files, except for the node's key.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod identity;
 pub mod manifest;
 pub mod node;

@@ -5,7 +5,8 @@ use super::{
     Params, ReporterReliability, Supernode, Ticket, TicketDeterioration, TxReceipt,
 };
 use crate::{Account, EpochId};
-use async_trait::async_trait;
+use lampkeeper_api_macros::seam;
+use serde::{Deserialize, Serialize};
 
 /// The most records that one page may hold.
 pub const PAGE_LIMIT_MAX: u32 = 1000;
@@ -34,7 +35,7 @@ impl PageRequest {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The records, in the chain's order.
     pub items: Vec<T>,
@@ -43,7 +44,7 @@ pub struct Page<T> {
 }
 
 /// What the chain says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainStatus {
     /// The network.
     pub chain_id: String,
@@ -54,7 +55,7 @@ pub struct ChainStatus {
 }
 
 /// The epoch of the last committed block (chain 9.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochInfo {
     /// The epoch.
     pub epoch_id: EpochId,
@@ -65,7 +66,7 @@ pub struct EpochInfo {
 }
 
 /// Whom an account has to challenge (chain 3).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssignedTargets {
     /// The epoch.
     pub epoch_id: EpochId,
@@ -82,7 +83,7 @@ pub struct AssignedTargets {
 /// Called by every service, on its own task, from many at once; an implementer does its own caching and must not
 /// block. Answers describe the last committed block. No method waits for a future block. Every error is a
 /// [`ChainError`] whose kind says what the caller may do; an implementer never lets a caller look at a text.
-#[async_trait]
+#[seam("chain:read")]
 pub trait ChainReader: Send + Sync {
     /// The network and its last block.
     async fn status(&self) -> Result<ChainStatus, ChainError>;
@@ -138,9 +139,10 @@ pub trait ChainReader: Send + Sync {
 }
 
 /// A chain client that signs for one account.
-#[async_trait]
+#[seam("chain:submit")]
 pub trait ChainClient: ChainReader {
     /// The account that messages are signed for.
+    #[seam(live)]
     fn account_address(&self) -> &str;
 
     /// Submits a message and waits until the chain has executed it.

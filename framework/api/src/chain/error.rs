@@ -3,10 +3,11 @@
 //! Owns the kinds that callers branch on. Only a chain plugin translates codes, or as a last resort texts, into them;
 //! everybody else asks the methods.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A failed query or submission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ChainError {
     /// The chain could not be asked, or did not answer in time (wire 10.2). Nothing may be destroyed because of it.
@@ -38,7 +39,7 @@ pub enum ChainError {
 }
 
 /// A refusal with its code (wire 10.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// What to branch on.
     pub reason: RejectionReason,
@@ -53,7 +54,7 @@ pub struct Rejection {
 macro_rules! rejection_reasons {
     ($($(#[$doc:meta])* $variant:ident = $codespace:literal / $code:literal;)+) => {
         /// Why a message was refused (wire 10.1, chain 0.2, chain Appendix C).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum RejectionReason {
             $($(#[$doc])* $variant,)+

@@ -97,6 +97,7 @@ impl StartError {
             Self::Plugin(PluginError::InvalidConfig { .. })
             | Self::DuplicateRoute { .. }
             | Self::NoTransport { .. } => StartErrorKind::Configuration,
+            Self::Serve(CallError::Unavailable { .. }) => StartErrorKind::Defect,
             Self::TimedOut { .. } | Self::Serve(_) => StartErrorKind::Environment,
             Self::Plugin(PluginError::MissingSeam { .. } | PluginError::Panicked { .. })
             | Self::NotProvided { .. }

@@ -14,8 +14,8 @@ mod tests;
 pub use error::{StartError, StartErrorKind};
 pub use status::{NodePhase, NodeStatus, PluginState, PluginStatus};
 
+use crate::account::{EnterRuntime, PluginAccount};
 use crate::manifest::{Manifest, SupervisionSection};
-use crate::panics::{contained, contained_future};
 use crate::registry::Registry;
 use crate::resolve::PlannedPlugin;
 use crate::supervise::{ServiceState, Supervised};
@@ -45,13 +45,16 @@ pub struct NodeHost {
     pub seams: Provided,
     /// What to say of services that the manifest leaves off.
     pub advisory: Option<Advisory>,
+    /// The runtime that the program's own code and its static plugins expect around them. Without one nothing is
+    /// entered, which is right as long as everything runs on that runtime's threads.
+    pub runtime: Option<Arc<dyn EnterRuntime>>,
 }
 
 impl NodeHost {
     /// A host that provides an identity and nothing else.
     #[must_use]
     pub fn new(signer: Arc<dyn Signer>, telemetry: Arc<TelemetryHub>) -> Self {
-        Self { signer, telemetry, seams: Provided::default(), advisory: None }
+        Self { signer, telemetry, seams: Provided::default(), advisory: None, runtime: None }
     }
 }
 
@@ -174,6 +177,10 @@ impl Node {
     #[must_use]
     pub fn gauges(&self, name: &str) -> Vec<(Vec<(String, String)>, f64)> {
         self.telemetry.gauges(name)
+    /// What the calls of a plugin have cost until now; `None` for one that the node does not run.
+    #[must_use]
+    pub fn account(&self, plugin_id: &str) -> Option<Arc<PluginAccount>> {
+        self.telemetry.account(plugin_id)
     }
 
     /// Stops the node: no new calls, then the services, then the plugins in the reverse order of their start, so that
@@ -220,13 +227,10 @@ impl Node {
         let grace = self.supervision.drain_timeout();
         // The transport keeps to the grace; the second limit is for one that does not.
         let limit = grace + self.supervision.close_timeout();
-        let ended =
-            within(self.scheduler.as_ref(), limit, contained_future(async { server.drain(grace).await }));
-        let trouble = match ended.await {
-            Some(Ok(())) => return,
-            Some(Err(words)) => format!("it panicked: {words}"),
-            None => format!("it took longer than {} ms", limit.as_millis()),
-        };
+        if within(self.scheduler.as_ref(), limit, server.drain(grace)).await.is_some() {
+            return;
+        }
+        let trouble = format!("it took longer than {} ms", limit.as_millis());
         let fields = [("reason", Value::from(trouble))];
         self.telemetry.of_plugin(CORE).log(
             Level::Error,
@@ -285,16 +289,13 @@ async fn close_all(plugins: &[StartedPlugin], closing: Closing<'_>) -> Vec<(Stri
 async fn close(plugin: &StartedPlugin, closing: &Closing<'_>) -> Result<(), String> {
     let Some(closer) = plugin.provided.close.as_ref() else { return Ok(()) };
     let span = closing.telemetry.of_plugin(&plugin.descriptor.id).span().clone();
-    let panicked = |words: String| format!("it panicked: {words}");
-    let closed = contained(|| closer.close()).map_err(panicked)?;
-    let closed = contained_future(closed).instrument(span);
+    let closed = closer.close().instrument(span);
     let outcome = match closing.scheduler {
         Some(scheduler) => within(scheduler, closing.timeout, closed).await,
         None => Some(closed.await),
     };
     match outcome {
-        Some(Ok(closed)) => closed,
-        Some(Err(words)) => Err(panicked(words)),
+        Some(closed) => closed,
         None => Err(format!("it took longer than {} ms", closing.timeout.as_millis())),
     }
 }

@@ -1,9 +1,12 @@
 //! Hands out seams: to each plugin what it was granted, and nothing else.
 
+use crate::account::{AccountGate, Panics};
 use crate::resolve::Grants;
 use crate::telemetry::{PluginScheduler, PluginTelemetry};
 use lampkeeper_api::chain::ChainReader;
+use lampkeeper_api::guard::{Border, Guarded};
 use lampkeeper_api::plugin::{Provided, Seam};
+use lampkeeper_api::scheduler::Scheduler;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,9 +37,7 @@ fn grant(seam: Seam, from: &Provided, to: &mut Provided, telemetry: &PluginTelem
         Seam::Transport => to.transport.clone_from(&from.transport),
         Seam::Network => to.network.clone_from(&from.network),
         Seam::Scheduler => {
-            to.scheduler = from.scheduler.as_ref().map(|scheduler| {
-                Arc::new(PluginScheduler::new(Arc::clone(scheduler), telemetry.clone())) as Arc<_>
-            });
+            to.scheduler = from.scheduler.as_ref().map(|scheduler| own_scheduler(scheduler, telemetry));
         }
         Seam::Signer => to.signer.clone_from(&from.signer),
         Seam::HealStrategy => to.heal_strategy.clone_from(&from.heal_strategy),
@@ -45,6 +46,17 @@ fn grant(seam: Seam, from: &Provided, to: &mut Provided, telemetry: &PluginTelem
         // Never granted, and a seam that this version does not know can't have been declared.
         _ => {}
     }
+}
+
+/// The scheduler as one plugin sees it: what it spawns carries its name, and is on its account.
+pub(super) fn own_scheduler(
+    scheduler: &Arc<dyn Scheduler>,
+    telemetry: &PluginTelemetry,
+) -> Arc<dyn Scheduler> {
+    let named: Arc<dyn Scheduler> = Arc::new(PluginScheduler::new(Arc::clone(scheduler), telemetry.clone()));
+    // Only the polls of its work are measured: a scheduler knows what to do about a task that panics.
+    let gate = AccountGate::new(telemetry.clone(), None, Panics::LeftToTheRunner);
+    Arc::new(Guarded::new(named, Border::given(Arc::new(gate))))
 }
 
 fn reader(from: &Provided) -> Option<Arc<dyn ChainReader>> {

@@ -1,17 +1,20 @@
 //! Starting a node, step by step, and undoing what was done when a step fails.
 
-use super::seams::{Available, granted};
+use super::seams::{self, Available, granted};
 use super::{CORE, Closing, Node, NodeHost, NodePhase, PluginState, StartError, StartedPlugin, close_all};
+use crate::account::{AccountGate, EnterRuntime, Panics};
 use crate::manifest::Manifest;
 use crate::panics::{contained, contained_future};
 use crate::registry::{HOST_PROVIDER, Registry};
 use crate::resolve::PlannedPlugin;
 use crate::supervise::Supervised;
-use crate::telemetry::{NodeTelemetry, PluginScheduler};
+use crate::telemetry::NodeTelemetry;
+use lampkeeper_api::guard::{Border, Cross as _};
 use lampkeeper_api::plugin::{NodeInfo, PluginContext, PluginDescriptor, PluginError, Provided, Seam};
 use lampkeeper_api::scheduler::{Scheduler, within};
+use lampkeeper_api::service::Service;
 use lampkeeper_api::telemetry::{Event, Level, Telemetry as _};
-use lampkeeper_api::transport::{CallerMint, Router, ServerHandle};
+use lampkeeper_api::transport::{CallerMint, Route, Router, ServerHandle};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tracing::Instrument as _;
@@ -41,6 +44,7 @@ struct Starting<'a> {
     plugins: Vec<StartedPlugin>,
     /// The node's scheduler, as soon as its provider was made.
     scheduler: Option<Arc<dyn Scheduler>>,
+    runtime: Option<Arc<dyn EnterRuntime>>,
 }
 
 impl<'a> Starting<'a> {
@@ -59,8 +63,16 @@ impl<'a> Starting<'a> {
         };
         let telemetry = NodeTelemetry::new(Arc::clone(&host.telemetry), &info.name);
         let available = BTreeMap::from([(HOST_PROVIDER.to_owned(), provided)]);
-        let mut starting =
-            Self { manifest, registry, info, telemetry, available, plugins: Vec::new(), scheduler: None };
+        let mut starting = Self {
+            manifest,
+            registry,
+            info,
+            telemetry,
+            available,
+            plugins: Vec::new(),
+            scheduler: None,
+            runtime: host.runtime.clone(),
+        };
         starting.look_for_scheduler();
         Ok(starting)
     }
@@ -137,13 +149,19 @@ impl<'a> Starting<'a> {
             None => Some(making.await),
         };
         match made {
-            Some(Ok(provided)) => Ok(provided?),
+            Some(Ok(provided)) => Ok(provided?.cross(&self.border(&planned.plugin_id))),
             Some(Err(message)) => Err(panicked(message).into()),
             None => Err(StartError::TimedOut {
                 plugin_id: planned.plugin_id.clone(),
                 timeout_ms: self.manifest.supervision.start_timeout_ms,
             }),
         }
+    }
+
+    /// The border that everything that a plugin provides crosses: calls are accounted for, panics contained.
+    fn border(&self, plugin_id: &str) -> Border {
+        let telemetry = self.telemetry.of_plugin(plugin_id);
+        Border::giving(Arc::new(AccountGate::new(telemetry, self.runtime.clone(), Panics::Contained)))
     }
 
     /// Serves the routes of all services; nothing if there are none.
@@ -155,13 +173,7 @@ impl<'a> Starting<'a> {
             .and_then(|provider| self.available.get(provider))
             .and_then(|provided| provided.transport.clone())
             .ok_or(StartError::NoTransport { plugin_id, path })?;
-        let serving = contained_future(async { transport.serve(router).await }).await;
-        let panicked = |message| StartError::Panicked {
-            plugin_id: provider.cloned().unwrap_or_default(),
-            what: "serving calls",
-            message,
-        };
-        serving.map_err(panicked)?.map(Some).map_err(StartError::Serve)
+        transport.serve(router).await.map(Some).map_err(StartError::Serve)
     }
 
     /// All routes, and which plugin each path belongs to.
@@ -171,12 +183,7 @@ impl<'a> Starting<'a> {
         for plugin in &self.plugins {
             let plugin_id = &plugin.descriptor.id;
             for service in &plugin.provided.services {
-                let panicked = |message| StartError::Panicked {
-                    plugin_id: plugin_id.clone(),
-                    what: "the calls it answers",
-                    message,
-                };
-                for route in contained(|| service.routes()).map_err(panicked)? {
+                for route in self.routes_of(plugin_id, service.as_ref())? {
                     let path = route.path.clone();
                     router.add(route).map_err(|path| StartError::DuplicateRoute {
                         first_id: owners.get(&path).cloned().unwrap_or_default(),
@@ -188,6 +195,21 @@ impl<'a> Starting<'a> {
             }
         }
         Ok((router, owners))
+    }
+
+    /// The routes of one service. A panic leaves it without any, which would go unnoticed: so it is looked for.
+    fn routes_of(&self, plugin_id: &str, service: &dyn Service) -> Result<Vec<Route>, StartError> {
+        let account = self.telemetry.of_plugin(plugin_id).account().clone();
+        let panics_before = account.panics();
+        let routes = service.routes();
+        if account.panics() == panics_before {
+            return Ok(routes);
+        }
+        Err(StartError::Panicked {
+            plugin_id: plugin_id.to_owned(),
+            what: "the calls it answers",
+            message: account.last_panic().unwrap_or_default(),
+        })
     }
 
     /// Starts the services; nothing can fail any more.
@@ -207,8 +229,7 @@ impl<'a> Starting<'a> {
         let policy = self.manifest.supervision.into();
         for plugin in &mut self.plugins {
             let telemetry = self.telemetry.of_plugin(&plugin.descriptor.id);
-            let own_scheduler: Arc<dyn Scheduler> =
-                Arc::new(PluginScheduler::new(Arc::clone(&scheduler), telemetry.clone()));
+            let own_scheduler = seams::own_scheduler(&scheduler, &telemetry);
             for service in &plugin.provided.services {
                 let (service, scheduler) = (Arc::clone(service), Arc::clone(&own_scheduler));
                 let telemetry = Arc::new(telemetry.clone());

@@ -213,7 +213,7 @@ fn a_failed_start_undoes_what_was_started() {
         (
             "routes = ['/a']",
             "serve = 'panic'",
-            "plugin m-transport panicked when asked for serving calls: no port",
+            "serving calls failed: the transport is not available: plugin m-transport panicked: no port",
             StartErrorKind::Defect,
         ),
     ];
@@ -307,7 +307,7 @@ fn what_does_not_end_is_cut_off_and_what_fails_to_close_is_told() {
     assert_eq!(
         report.close_failures,
         [
-            failure("c-service", "it panicked: too late"),
+            failure("c-service", "plugin c-service panicked: too late"),
             failure("z-store", "the disk is full"),
             failure("a-journal", "it took longer than 10000 ms"),
         ]
@@ -331,7 +331,7 @@ fn a_failing_service_shows_in_the_status_and_harms_nobody_else() {
     assert_eq!(
         serde_json::to_value(&status).unwrap()["health"],
         serde_json::json!({
-            "level": "failed", "reason": "it panicked: out of luck",
+            "level": "failed", "reason": "plugin a-service panicked: out of luck",
         })
     );
     assert_eq!(case.hub.metrics.counter_total("service_restarts_total"), 9);

@@ -18,9 +18,11 @@ use flood::{Admission, LOG_RECORDS_PER_WINDOW_MAX, LOG_WINDOW, LogLimits};
 pub use metrics::Metrics;
 pub(crate) use scheduler::PluginScheduler;
 
+use crate::account::PluginAccount;
 use lampkeeper_api::scheduler::Scheduler;
 use lampkeeper_api::telemetry::{Event, Labels, Level, Telemetry, Value};
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tracing::Span;
 
 /// The target of the records that events leave in the log.
@@ -55,11 +57,12 @@ pub(crate) struct NodeTelemetry {
     node: Arc<str>,
     /// Set once the scheduler runs. What its own plugin says before has no time.
     clock: Arc<OnceLock<Arc<dyn Scheduler>>>,
+    accounts: Arc<Mutex<BTreeMap<String, Arc<PluginAccount>>>>,
 }
 
 impl NodeTelemetry {
     pub(crate) fn new(hub: Arc<TelemetryHub>, node: &str) -> Self {
-        Self { hub, node: Arc::from(node), clock: Arc::new(OnceLock::new()) }
+        Self { hub, node: Arc::from(node), clock: Arc::new(OnceLock::new()), accounts: Arc::default() }
     }
 
     /// Events have a time from now on.
@@ -77,7 +80,18 @@ impl NodeTelemetry {
         // The level of an error: the span has to be there whatever the filter says, or records would lose their origin.
         let span =
             tracing::error_span!(target: ORIGIN_TARGET, "plugin", node = &*self.node, plugin = plugin_id);
-        PluginTelemetry { node: self.clone(), plugin: Arc::from(plugin_id), span }
+        let account = {
+            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            let account =
+                accounts.entry(plugin_id.to_owned()).or_insert_with(|| PluginAccount::new(plugin_id));
+            Arc::clone(account)
+        };
+        PluginTelemetry { node: self.clone(), plugin: Arc::from(plugin_id), span, account }
+    }
+
+    /// The account of a plugin, or of core or the host; `None` if it has no telemetry either.
+    pub(crate) fn account(&self, plugin_id: &str) -> Option<Arc<PluginAccount>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(plugin_id).cloned()
     }
 }
 
@@ -87,9 +101,15 @@ pub(crate) struct PluginTelemetry {
     node: NodeTelemetry,
     plugin: Arc<str>,
     span: Span,
+    account: Arc<PluginAccount>,
 }
 
 impl PluginTelemetry {
+    /// What the plugin's calls cost.
+    pub(crate) const fn account(&self) -> &Arc<PluginAccount> {
+        &self.account
+    }
+
     /// The span in which the plugin's code runs, so that its own log records carry node and plugin too.
     pub(crate) const fn span(&self) -> &Span {
         &self.span
@@ -167,5 +187,12 @@ impl Telemetry for PluginTelemetry {
 
     fn observe(&self, name: &str, labels: Labels<'_>, value: f64) {
         self.node.hub.metrics.observe(&self.node.node, &self.plugin, name, labels, value);
+    }
+
+    fn panicked(&self, seam: &str, method: &str, words: &str) {
+        self.account.note_panic(seam, method, words);
+        self.count("plugin_panics_total", &[("seam", seam), ("method", method)], 1);
+        let message = format!("plugin {} panicked in {seam}.{method}: {words}", self.plugin);
+        self.log(Level::Error, &message, &[]);
     }
 }
