@@ -39,6 +39,7 @@ pub mod cascade;
 pub mod checked_log;
 pub mod config;
 pub mod evidence;
+pub mod native;
 pub mod scrub;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -57,10 +58,15 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 }
 
-/// Makes a crate a plugin: defines `pub fn descriptor() -> PluginDescriptor` and registers it with the image that the
-/// crate is linked into.
+/// Makes a crate a plugin: defines `pub fn descriptor() -> PluginDescriptor`, registers it with the image that the crate is
+/// linked into, and exports it from a shared library that the crate is built as.
 ///
 /// `construct` is an `async fn(PluginContext, Config) -> Result<Provided, PluginError>`. See the crate's example.
+///
+/// The same source serves both tiers. As an `rlib` the plugin is found by the program that links it. As a `cdylib` it carries a
+/// header in a section of the file and one C function, by which a host compares and then starts it; there
+/// `runtime: small` (or `per_core`, see [`native::Runtime`]; both need the feature `native-runtime`) gives it a tokio runtime
+/// of its own. Without that line it has none, and uses seams only.
 #[macro_export]
 macro_rules! register_plugin {
     (
@@ -69,7 +75,9 @@ macro_rules! register_plugin {
         provides: [$($provides:ident),* $(,)?],
         needs: [$($kind:ident $needs:ident),* $(,)?],
         config: $config:ty,
-        construct: $construct:path $(,)?
+        construct: $construct:path
+        $(, runtime: $runtime:ident)?
+        $(,)?
     ) => {
         /// This plugin's descriptor.
         #[must_use]
@@ -93,5 +101,33 @@ macro_rules! register_plugin {
         $crate::api::plugin::inventory::submit! {
             $crate::api::plugin::StaticPlugin { describe: descriptor }
         }
+
+        const _: () = {
+            $crate::api::native::export_plugin! {
+                $crate::api::native,
+                $id,
+                $crate::api::native::Header::of_this_build(
+                    $id,
+                    env!("CARGO_PKG_VERSION"),
+                    &[$($crate::api::plugin::Seam::$provides),*],
+                    &[$($crate::api::plugin::Need::$kind($crate::api::plugin::Seam::$needs)),*],
+                ),
+                || $crate::native::start(descriptor, |context| {
+                    let runtime = $crate::__runtime!($($runtime)?);
+                    $crate::native::construct(context, runtime, |context| (descriptor().construct)(context))
+                })
+            }
+        };
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __runtime {
+    () => {
+        $crate::native::Runtime::none
+    };
+    ($runtime:ident) => {
+        $crate::native::Runtime::$runtime
     };
 }

@@ -1,10 +1,10 @@
 //! Generates, from the trait of a seam, what lets the seam cross a border between images.
 //!
-//! Owns the attribute [`macro@seam`] and the naming of a native plugin's exported symbol. What a wrapper does with a call
+//! Owns the attribute [`macro@seam`] and the export of a native plugin's header and entry. What a wrapper does with a call
 //! is decided at run time by `lampkeeper_api::guard`; nothing of that is here. Only `lampkeeper-api` uses the attribute.
 #![forbid(unsafe_code)]
 
-mod entry;
+mod export;
 mod method;
 mod seam;
 
@@ -33,10 +33,12 @@ pub fn seam(attribute: TokenStream, item: TokenStream) -> TokenStream {
     seam::expand(attribute.into(), item.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-/// The C function that a native plugin exports, named after the plugin's id: `export_entry!("my-store", ENTRY)`.
+/// What a native plugin carries besides its code: `export_plugin!(path::to::native, "my-store", HEADER, START)`.
 ///
-/// The names differ, so that several plugins can be linked into one image, a node as well as a library.
+/// The header's bytes in a section of the file, and a C function that returns a pointer to header and starting function. The
+/// function's name has the plugin's id in it, so that several plugins can be linked into one image, a node as well as
+/// a library. Only the SDK's `register_plugin!` uses it.
 #[proc_macro]
-pub fn export_entry(input: TokenStream) -> TokenStream {
-    entry::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
+pub fn export_plugin(input: TokenStream) -> TokenStream {
+    export::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -16,6 +16,7 @@ pub mod guard;
 pub mod heal;
 pub mod history;
 pub mod journal;
+pub mod native;
 pub mod network;
 pub mod plugin;
 pub mod scheduler;

@@ -4,9 +4,11 @@
 //! this build leaves out, rules between plugins) and the refusal of ids that are taken. Which plugins a node really
 //! runs is the manifest's decision.
 
+use crate::native::Refusal;
 use lampkeeper_api::plugin::{PluginDescriptor, Seam, StaticPlugin};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// The name under which seams of the embedding program are found; no plugin may have it.
 pub const HOST_PROVIDER: &str = "host";
@@ -29,6 +31,22 @@ pub struct PluginRule {
 pub struct RegisteredPlugin {
     descriptor: PluginDescriptor,
     schema: Value,
+    origin: Origin,
+}
+
+/// Where a plugin's code comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// It is linked into this program.
+    Linked,
+    /// It is in a library that was loaded.
+    Native {
+        /// The file.
+        path: PathBuf,
+        /// Hex of the file's BLAKE3.
+        blake3: String,
+    },
 }
 
 impl RegisteredPlugin {
@@ -36,6 +54,21 @@ impl RegisteredPlugin {
     #[must_use]
     pub const fn descriptor(&self) -> &PluginDescriptor {
         &self.descriptor
+    }
+
+    /// Where its code comes from.
+    #[must_use]
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether its code is in a library of its own.
+    #[must_use]
+    pub const fn is_native(&self) -> bool {
+        match self.origin {
+            Origin::Native { .. } => true,
+            Origin::Linked => false,
+        }
     }
 
     /// The JSON Schema of its configuration table.
@@ -56,6 +89,7 @@ impl RegisteredPlugin {
 pub struct Registry {
     plugins: BTreeMap<String, RegisteredPlugin>,
     left_out: BTreeMap<String, String>,
+    refused: BTreeMap<String, Refusal>,
     host_seams: BTreeSet<Seam>,
     rules: Vec<PluginRule>,
 }
@@ -84,19 +118,56 @@ impl Registry {
     /// # Errors
     /// If its id is taken or not allowed, or its schema is no JSON.
     pub fn add(&mut self, descriptor: PluginDescriptor) -> Result<(), RegistryError> {
-        check_id(&descriptor.id)?;
         if let Some(taken) = self.plugins.get(&descriptor.id) {
-            return Err(RegistryError::Duplicate {
-                plugin_id: descriptor.id.clone(),
-                first: describe(&taken.descriptor),
-                second: describe(&descriptor),
-            });
+            return Err(duplicate(taken, &descriptor, &Origin::Linked));
         }
+        self.insert(descriptor, Origin::Linked)
+    }
+
+    /// Adds a plugin from a library. It takes the place of a linked one with the same id: the manifest named its file.
+    pub(crate) fn add_native(
+        &mut self,
+        descriptor: PluginDescriptor,
+        origin: Origin,
+    ) -> Result<(), RegistryError> {
+        match self.plugins.get(&descriptor.id) {
+            Some(taken) if taken.is_native() && taken.origin != origin => {
+                Err(duplicate(taken, &descriptor, &origin))
+            }
+            _ => self.insert(descriptor, origin),
+        }
+    }
+
+    fn insert(&mut self, descriptor: PluginDescriptor, origin: Origin) -> Result<(), RegistryError> {
+        check_id(&descriptor.id)?;
         let schema = serde_json::from_str(&descriptor.config_schema).map_err(|error| {
             RegistryError::InvalidSchema { plugin_id: descriptor.id.clone(), reason: error.to_string() }
         })?;
-        self.plugins.insert(descriptor.id.clone(), RegisteredPlugin { descriptor, schema });
+        self.plugins.insert(descriptor.id.clone(), RegisteredPlugin { descriptor, schema, origin });
         Ok(())
+    }
+
+    /// The registry with the native plugins that a manifest turns on, as far as they may be loaded: see
+    /// [`crate::native`]. What was refused is reported when the manifest is parsed with this registry.
+    ///
+    /// `path` is that of the manifest: relative paths in it start at its folder. A text that is no TOML has no plugins.
+    #[must_use]
+    pub fn with_native_of(mut self, path: &Path, text: &str) -> Self {
+        let (declared, linked_ids) = crate::manifest::native_plugins(path, text);
+        let refused = crate::native::admit_all(&mut self, declared, &linked_ids);
+        self.refused.extend(refused);
+        self
+    }
+
+    /// Why a native plugin was not loaded.
+    #[must_use]
+    pub fn refusal_of(&self, plugin_id: &str) -> Option<&Refusal> {
+        self.refused.get(plugin_id)
+    }
+
+    /// The native plugins that were not loaded, by ascending id.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &Refusal)> {
+        self.refused.iter().map(|(id, refusal)| (id.as_str(), refusal))
     }
 
     /// Says which known plugins this build lacks, and the cargo feature that brings each: `(id, feature)`. Ids that are
@@ -167,11 +238,23 @@ fn check_id(plugin_id: &str) -> Result<(), RegistryError> {
     }
 }
 
-fn describe(descriptor: &PluginDescriptor) -> String {
-    format!("version {} ({})", descriptor.version, descriptor.summary)
+fn duplicate(taken: &RegisteredPlugin, second: &PluginDescriptor, origin: &Origin) -> RegistryError {
+    RegistryError::Duplicate {
+        plugin_id: second.id.clone(),
+        first: describe(&taken.descriptor, &taken.origin),
+        second: describe(second, origin),
+    }
 }
 
-/// Why a plugin could not be registered. All of these are mistakes in the build, not in a manifest.
+fn describe(descriptor: &PluginDescriptor, origin: &Origin) -> String {
+    let what = format!("version {} ({})", descriptor.version, descriptor.summary);
+    match origin {
+        Origin::Linked => what,
+        Origin::Native { path, .. } => format!("{what} from {}", path.display()),
+    }
+}
+
+/// Why a plugin could not be registered. All of these are mistakes in a build, not in a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {

@@ -7,6 +7,7 @@ mod commands;
 mod control;
 mod devchain;
 mod devnet;
+mod host_runtime;
 mod download;
 mod history;
 mod operations;

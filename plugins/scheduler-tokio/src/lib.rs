@@ -42,6 +42,7 @@ lampkeeper_plugin_sdk::register_plugin! {
     needs: [],
     config: Config,
     construct: construct,
+    runtime: per_core,
 }
 
 /// A [`Scheduler`] on a tokio runtime that has its timer enabled.

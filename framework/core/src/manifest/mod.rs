@@ -7,6 +7,7 @@
 mod check;
 mod describe;
 mod grants;
+mod native;
 mod plan;
 mod problem;
 mod schema;
@@ -16,11 +17,14 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use native::native_plugins;
+
 pub use describe::{ConfigKey, config_keys};
 pub use problem::Problem;
 pub use schema::manifest_schema;
 pub use sections::{IdentitySection, LogFormat, LogSection, NodeSection, SupervisionSection, Tier};
 
+use crate::native::NativePlugin;
 use crate::registry::{RegisteredPlugin, Registry};
 use crate::resolve::Plan;
 use crate::suggest::closest;
@@ -61,6 +65,8 @@ pub struct PluginSection {
     pub enabled: bool,
     /// Where its code comes from.
     pub tier: Tier,
+    /// Its library, if it is native.
+    pub native: Option<NativePlugin>,
     /// Its configuration, as it stands in the manifest.
     pub config: serde_json::Value,
     /// The line of its table.
@@ -149,7 +155,8 @@ fn assemble(path: &Path, text: &str, document: &Node, sections: sections::Sectio
         let span = document.at(&["plugins", &id]).map(|node| node.span.clone()).unwrap_or_default();
         let line = Finding::new(&span, "", "").located(path, text).line;
         let config = serde_json::Value::Object(table.config);
-        (id, PluginSection { enabled: table.enabled, tier: table.tier, config, line })
+        let native = native::declared(&id, folder, table.path, table.blake3);
+        (id, PluginSection { enabled: table.enabled, tier: table.tier, native, config, line })
     });
     Manifest {
         path: path.to_owned(),
@@ -220,12 +227,18 @@ impl Reading<'_> {
         let mut enabled = Enabled::default();
         let entries = self.document.at(&["plugins"]).map(Node::entries).unwrap_or_default();
         for entry in entries {
-            let is_on =
-                !matches!(entry.node.at(&["enabled"]).map(|node| &node.data), Some(tree::Data::Bool(false)));
-            let known_id = match self.registry.find(&entry.key) {
+            let is_on = native::is_on(entry);
+            let found = self.registry.find(&entry.key);
+            let known_id = match found.filter(|plugin| plugin.is_native() == native::is_native(entry)) {
                 Some(plugin) => {
                     self.check_plugin(entry, plugin);
                     Some(entry.key.clone())
+                }
+                // A library that is turned off is not looked at: nobody can say more about its table.
+                None if native::is_native(entry) && !is_on => continue,
+                None if native::is_native(entry) => {
+                    self.report_not_loaded(entry);
+                    None
                 }
                 None if !is_on && self.registry.feature_of(&entry.key).is_some() => continue,
                 None => self.report_unknown_plugin(entry),
@@ -246,6 +259,7 @@ impl Reading<'_> {
         let table_schema = schema::plugin_table_schema();
         self.findings.extend(check(&entry.node, &key, Schema::document(&table_schema)));
         self.check_tier(entry, &key);
+        self.check_native_keys(entry, &key);
         // A configuration that is not there still lacks the keys that it must have.
         let absent = Node { span: entry.node.span.clone(), data: tree::Data::Table(Vec::new()) };
         let config = entry.node.at(&["config"]).unwrap_or(&absent);
@@ -257,8 +271,8 @@ impl Reading<'_> {
 
     fn check_tier(&mut self, entry: &Entry, key: &str) {
         let Some(node) = entry.node.at(&["tier"]) else { return };
-        if let Some(tier @ ("native" | "process")) = node.as_text() {
-            let what = format!("this version of the node can't run plugins in the {tier} tier");
+        if node.as_text() == Some("process") {
+            let what = "this version of the node can't run plugins in the process tier";
             let finding = Finding::new(&node.span, joined(key, "tier"), what);
             self.findings.push(finding.instead("write `tier = \"static\"`, or leave the key out"));
         }

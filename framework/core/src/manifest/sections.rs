@@ -180,6 +180,14 @@ pub(super) struct PluginTable {
     /// Where its code comes from.
     #[serde(default)]
     pub(super) tier: Tier,
+    /// The library of a native plugin; a relative path starts at the manifest's folder.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub(super) path: Option<PathBuf>,
+    /// The BLAKE3 of the library of a native plugin, in hex: other bytes are not loaded.
+    #[serde(default)]
+    #[schemars(length(min = 64, max = 64))]
+    pub(super) blake3: Option<String>,
     /// Its own configuration.
     #[serde(default)]
     pub(super) config: serde_json::Map<String, serde_json::Value>,

@@ -5,15 +5,15 @@ use super::{CORE, Closing, Node, NodeHost, NodePhase, PluginState, StartError, S
 use crate::account::{AccountGate, EnterRuntime, Panics};
 use crate::manifest::Manifest;
 use crate::panics::{contained, contained_future};
-use crate::registry::{HOST_PROVIDER, Registry};
+use crate::registry::{HOST_PROVIDER, RegisteredPlugin, Registry};
 use crate::resolve::PlannedPlugin;
 use crate::supervise::Supervised;
 use crate::telemetry::NodeTelemetry;
-use lampkeeper_api::guard::{Border, Cross as _};
-use lampkeeper_api::plugin::{NodeInfo, PluginContext, PluginDescriptor, PluginError, Provided, Seam};
+use lampkeeper_api::guard::{Border, Cross as _, Gate};
+use lampkeeper_api::plugin::{NodeInfo, PluginContext, PluginError, Provided, Seam};
 use lampkeeper_api::scheduler::{Scheduler, within};
 use lampkeeper_api::service::Service;
-use lampkeeper_api::telemetry::{Event, Level, Telemetry as _};
+use lampkeeper_api::telemetry::{Event, Level, Telemetry};
 use lampkeeper_api::transport::{CallerMint, Route, Router, ServerHandle};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -107,8 +107,9 @@ impl<'a> Starting<'a> {
         let plugin_id = &planned.plugin_id;
         let registered = self.registry.find(plugin_id);
         let not_registered = || StartError::NotRegistered { plugin_id: plugin_id.clone() };
-        let descriptor = registered.ok_or_else(not_registered)?.descriptor().clone();
-        let provided = self.construct(planned, &descriptor).await?;
+        let registered = registered.ok_or_else(not_registered)?;
+        let descriptor = registered.descriptor().clone();
+        let provided = self.construct(planned, registered).await?;
         self.available.insert(plugin_id.clone(), provided.clone());
         let plugin = StartedPlugin {
             descriptor,
@@ -126,18 +127,23 @@ impl<'a> Starting<'a> {
     async fn construct(
         &self,
         planned: &PlannedPlugin,
-        descriptor: &PluginDescriptor,
+        registered: &RegisteredPlugin,
     ) -> Result<Provided, StartError> {
+        let descriptor = registered.descriptor();
         let telemetry = self.telemetry.of_plugin(&planned.plugin_id);
         let span = telemetry.span().clone();
         let config = self.manifest.plugins.get(&planned.plugin_id).map(|section| section.config.to_string());
+        let abroad = registered.is_native().then(|| Border::giving(self.host_gate()));
         let provides_transport = descriptor.provides.contains(&Seam::Transport);
         let context = PluginContext {
             plugin_id: planned.plugin_id.clone(),
             node: self.info.clone(),
             config_json: config.unwrap_or_else(|| "{}".to_owned()),
-            seams: granted(&planned.grants, &self.available, &telemetry),
-            telemetry: Arc::new(telemetry),
+            seams: granted(&planned.grants, &self.available, &telemetry, abroad.as_ref()),
+            telemetry: match &abroad {
+                Some(border) => (Arc::new(telemetry) as Arc<dyn Telemetry>).cross(border),
+                None => Arc::new(telemetry),
+            },
             caller_mint: provides_transport.then(CallerMint::for_host),
         };
         let panicked = |message| PluginError::Panicked { plugin_id: planned.plugin_id.clone(), message };
@@ -149,7 +155,7 @@ impl<'a> Starting<'a> {
             None => Some(making.await),
         };
         match made {
-            Some(Ok(provided)) => Ok(provided?.cross(&self.border(&planned.plugin_id))),
+            Some(Ok(provided)) => Ok(provided?.cross(&self.border(registered))),
             Some(Err(message)) => Err(panicked(message).into()),
             None => Err(StartError::TimedOut {
                 plugin_id: planned.plugin_id.clone(),
@@ -158,10 +164,22 @@ impl<'a> Starting<'a> {
         }
     }
 
-    /// The border that everything that a plugin provides crosses: calls are accounted for, panics contained.
-    fn border(&self, plugin_id: &str) -> Border {
-        let telemetry = self.telemetry.of_plugin(plugin_id);
-        Border::giving(Arc::new(AccountGate::new(telemetry, self.runtime.clone(), Panics::Contained)))
+    /// The border that everything that a plugin provides crosses: calls are accounted for, panics contained. A native
+    /// plugin enters its own runtime itself; what callers pass into it was made in this image, and is guarded here.
+    fn border(&self, plugin: &RegisteredPlugin) -> Border {
+        let telemetry = self.telemetry.of_plugin(&plugin.descriptor().id);
+        let gate = |runtime| Arc::new(AccountGate::new(telemetry.clone(), runtime, Panics::Contained));
+        if plugin.is_native() {
+            Border::giving(gate(None)).with_arguments(self.host_gate())
+        } else {
+            Border::giving(gate(self.runtime.clone()))
+        }
+    }
+
+    /// The gate of what this program made and gives to native plugins.
+    fn host_gate(&self) -> Arc<dyn Gate> {
+        let telemetry = self.telemetry.of_plugin(HOST_PROVIDER);
+        Arc::new(AccountGate::new(telemetry, self.runtime.clone(), Panics::Contained))
     }
 
     /// Serves the routes of all services; nothing if there are none.
@@ -229,7 +247,7 @@ impl<'a> Starting<'a> {
         let policy = self.manifest.supervision.into();
         for plugin in &mut self.plugins {
             let telemetry = self.telemetry.of_plugin(&plugin.descriptor.id);
-            let own_scheduler = seams::own_scheduler(&scheduler, &telemetry);
+            let own_scheduler = seams::own_scheduler(&scheduler, &telemetry, None);
             for service in &plugin.provided.services {
                 let (service, scheduler) = (Arc::clone(service), Arc::clone(&own_scheduler));
                 let telemetry = Arc::new(telemetry.clone());
@@ -241,7 +259,7 @@ impl<'a> Starting<'a> {
         core.event(
             Event::new("node.started").with("account", &self.info.account).with("plugins", plugin_ids),
         );
-        let seams = granted(&self.manifest.plan.node_grants, &self.available, &core);
+        let seams = granted(&self.manifest.plan.node_grants, &self.available, &core, None);
         Node {
             seams,
             started_ms: scheduler.wall_clock_ms(),

@@ -22,6 +22,7 @@ pub fn load(path: &Path) -> Result<(Manifest, Registry), Failure> {
         return Err(unreadable(format!("{len_bytes} bytes are more than a manifest may have")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let registry = registry.with_native_of(path, &text);
     let manifest = Manifest::parse(path, &text, &registry).map_err(|problems| {
         Failure::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;

@@ -9,6 +9,7 @@ use crate::control::{Answer, Handler, Progress, Request, Server};
 use crate::history;
 use crate::operations;
 use crate::output::{self, Failure, Outcome};
+use crate::host_runtime::HostRuntime;
 use crate::plugins::advisory;
 use lampkeeper_core::node::{NodeHost, StartErrorKind};
 use lampkeeper_core::telemetry::logging;
@@ -27,6 +28,7 @@ pub async fn run(path: &Path) -> Outcome {
     private_dir(&manifest.node.data_dir)?;
     let mut host = NodeHost::new(Arc::new(signer), TelemetryHub::new());
     host.advisory = Some(advisory());
+    host.runtime = Some(Arc::new(HostRuntime::current()));
     let node = Arc::new(Node::start(&manifest, &registry, host).await.map_err(start_failure)?);
     let (stop, stopping) = watch::channel(false);
     let handler = NodeControl { node: Arc::clone(&node), stop };

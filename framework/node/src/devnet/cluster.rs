@@ -11,6 +11,7 @@ use super::genesis::{self, NodeSeed};
 use super::options::Plan;
 use crate::commands::run::start_failure;
 use crate::output::Failure;
+use crate::host_runtime::HostRuntime;
 use crate::plugins::{advisory, registry};
 use lampkeeper_api::chain::Ticket;
 use lampkeeper_api::scheduler::Scheduler;
@@ -227,11 +228,13 @@ async fn start_member(
     std::fs::write(&manifest_path, &text).map_err(failed)?;
     let signer = FileSigner::import(&dir.join("key.json"), KeyType::Secp256k1, &seed.secret)
         .map_err(Failure::failed)?;
+    let registry = &registry.clone().with_native_of(&manifest_path, &text);
     let manifest = Manifest::parse(&manifest_path, &text, registry).map_err(|problems| {
         Failure::failed(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
     let mut host = NodeHost::new(Arc::new(signer), Arc::clone(telemetry));
     host.advisory = Some(advisory());
+    host.runtime = Some(Arc::new(HostRuntime::current()));
     let node = Node::start(&manifest, registry, host).await.map_err(start_failure)?;
     Ok(Member {
         name: seed.name.clone(),

@@ -1,0 +1,146 @@
+//! A native plugin that does what a test asks of it: answers, waits on its own runtime, streams, panics.
+//!
+//! What it does with a heal job follows from the ticket's id, what its stream does from the request.
+
+use lampkeeper_plugin_sdk::api::heal::{HealCost, HealError, HealJob, HealStrategy, Reconstruction};
+use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
+use lampkeeper_plugin_sdk::api::service::{Service, ServiceError};
+use lampkeeper_plugin_sdk::api::transport::{Caller, MessageStream, Route, Status, StreamHandler};
+use lampkeeper_plugin_sdk::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a test may set.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(crate = "lampkeeper_plugin_sdk::serde", deny_unknown_fields, default)]
+#[schemars(crate = "lampkeeper_plugin_sdk::schemars")]
+struct Config {
+    /// What a reconstruction answers.
+    greeting: String,
+    /// Whether the plugin panics while it is made.
+    panic_at_start: bool,
+}
+
+async fn construct(context: PluginContext, config: Config) -> Result<Provided, PluginError> {
+    assert!(!config.panic_at_start, "no start today");
+    tracing::info!(greeting = config.greeting, "a guest arrives");
+    let scheduler = context.scheduler()?;
+    Ok(Provided {
+        heal_strategy: Some(Arc::new(Guest { greeting: config.greeting, scheduler })),
+        services: vec![Arc::new(Letters)],
+        ..Provided::default()
+    })
+}
+
+lampkeeper_plugin_sdk::register_plugin! {
+    id: "native-guest",
+    summary: "Does what a test asks of it.",
+    provides: [HealStrategy, Service],
+    needs: [required Scheduler, optional Store],
+    config: Config,
+    construct: construct,
+    runtime: small,
+}
+
+struct Guest {
+    greeting: String,
+    scheduler: Arc<dyn Scheduler>,
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        assert!(self.greeting != "bomb", "dropped a bomb");
+    }
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("boom");
+    }
+}
+
+#[async_trait]
+impl HealStrategy for Guest {
+    fn name(&self) -> &str {
+        "native-guest"
+    }
+
+    async fn reconstruct(&self, job: HealJob) -> Result<Reconstruction, HealError> {
+        match job.ticket.ticket_id.as_str() {
+            // Needs a runtime: a nested spawn in somebody else's would abort the process.
+            "spawn" => {
+                let task = tokio::spawn(async {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    std::thread::current().name().unwrap_or_default().to_owned()
+                });
+                let thread = task.await.expect("the task ends");
+                return saying(thread);
+            }
+            "host-task" => {
+                let task = self.scheduler.spawn("fragile", Box::pin(async { panic!("glass") }));
+                let ended = task.join().await;
+                return Err(HealError::Retry { attempted: "joining".to_owned(), reason: format!("{ended:?}") });
+            }
+            "panic" => panic!("out of luck"),
+            "panic-later" => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                panic!("out of time");
+            }
+            "bomb" => {
+                let _bomb = Bomb;
+                std::future::pending::<()>().await;
+            }
+            "hang" => std::future::pending::<()>().await,
+            _ => {}
+        }
+        saying(self.greeting.clone())
+    }
+}
+
+/// A reconstruction that cost nothing and says this.
+fn saying(manifest_hash: String) -> Result<Reconstruction, HealError> {
+    Ok(Reconstruction { manifest_hash, cost: HealCost::default() })
+}
+
+struct Letters;
+
+#[async_trait]
+impl Service for Letters {
+    fn name(&self) -> &str {
+        "letters"
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        vec![Route::server_stream("/guest/letters", Arc::new(Self))]
+    }
+
+    async fn run(&self, shutdown: Cancel) -> Result<(), ServiceError> {
+        shutdown.cancelled().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl StreamHandler for Letters {
+    async fn call(&self, _: Caller, request: Vec<u8>) -> Result<Box<dyn MessageStream>, Status> {
+        Ok(Box::new(Stream { left: request.first().copied().unwrap_or_default() }))
+    }
+}
+
+/// As many messages as were asked for, then a panic.
+struct Stream {
+    left: u8,
+}
+
+#[async_trait]
+impl MessageStream for Stream {
+    async fn next(&mut self) -> Option<Result<Vec<u8>, Status>> {
+        tokio::task::yield_now().await;
+        assert!(self.left > 0, "no more letters");
+        self.left -= 1;
+        Some(Ok(vec![self.left; 1024]))
+    }
+}
