@@ -33,11 +33,11 @@ pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     Ok(quote! {
         const HEADER: #native::Header = #header;
 
-        #[used]
         #[unsafe(link_section = ".lampkeeper.plugin")]
         static SECTION: #native::Header = HEADER;
 
-        static ENTRY: #native::Entry = #native::Entry { header: HEADER, start: #start };
+        static ENTRY: #native::Entry =
+            #native::Entry { header: HEADER, section: &SECTION, start: #start };
 
         #[unsafe(export_name = #symbol)]
         extern "C" fn exported_entry() -> *const ::core::ffi::c_void {

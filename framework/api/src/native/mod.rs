@@ -36,6 +36,8 @@ pub fn entry_symbol(plugin_id: &str) -> String {
 pub struct Entry {
     /// The same bytes as in the section.
     pub header: Header,
+    /// The bytes in the section. Without a reference from what is exported the linker would leave them out.
+    pub section: &'static Header,
     /// Makes the descriptor.
     ///
     /// # Errors

@@ -91,7 +91,9 @@ fn each_field_of_another_build_is_named_with_both_values_and_what_to_do() {
         let mut copy = Copy::new();
         copy.field(field, value);
         let refusal = copy.refusal();
-        let Refusal::Incompatible { mismatches, rebuild, .. } = &refusal else { panic!("{field}: {refusal}") };
+        let Refusal::Incompatible { mismatches, rebuild, .. } = &refusal else {
+            panic!("{field}: {refusal}")
+        };
         let [mismatch] = &mismatches[..] else { panic!("{field}: {mismatches:?}") };
         let value = String::from_utf8(value.to_vec()).unwrap();
         assert_eq!((mismatch.field.as_str(), &mismatch.plugin), (field, &value));
@@ -113,7 +115,10 @@ fn a_seam_that_changed_is_named_if_the_plugin_uses_it() {
             Ok(_) => assert!(!is_used, "{seam}"),
             Err(refusal) => {
                 assert!(is_used, "{seam}: {refusal}");
-                assert!(refusal.to_string().contains(&format!("digest of the seam `{seam}` is")), "{refusal}");
+                assert!(
+                    refusal.to_string().contains(&format!("digest of the seam `{seam}` is")),
+                    "{refusal}"
+                );
             }
         }
     }
@@ -222,7 +227,10 @@ fn a_manifest_says_what_is_wrong_with_a_native_plugin() {
         (good.replace("greeting = 'hello'", "greetings = 'hello'"), "unknown key"),
         (good.replace("tier = 'native'", "tier = 'process'"), "can't run plugins in the process tier"),
         (good.replace("tier = 'native'", "tier = 'static'"), "unknown plugin"),
-        (good.lines().filter(|line| !line.starts_with("path")).collect::<Vec<_>>().join("\n"), "needs the file"),
+        (
+            good.lines().filter(|line| !line.starts_with("path")).collect::<Vec<_>>().join("\n"),
+            "needs the file",
+        ),
         (good.replace("native-guest", "other-guest"), "holds `native-guest`, not `other-guest`"),
     ];
     for (text, words) in table {
@@ -232,5 +240,8 @@ fn a_manifest_says_what_is_wrong_with_a_native_plugin() {
     }
     let off = good.replace("[plugins.native-guest]\n", "[plugins.native-guest]\nenabled = false\n");
     let (registry, parsed): (_, Result<Manifest, _>) = read(&off);
-    assert!(parsed.is_ok() && registry.find("native-guest").is_none(), "a library that is turned off is not loaded");
+    assert!(
+        parsed.is_ok() && registry.find("native-guest").is_none(),
+        "a library that is turned off is not loaded"
+    );
 }

@@ -77,7 +77,8 @@ impl Running {
         let mut host = NodeHost::new(Arc::new(TestSigner::new("n1")), Arc::clone(&telemetry));
         host.seams.scheduler = Some(scheduler.handle());
         host.seams.transport = Some(served.clone());
-        let node = scheduler.block_on(Node::start(&parsed, &registry, host)).map_err(|error| error.to_string())?;
+        let node =
+            scheduler.block_on(Node::start(&parsed, &registry, host)).map_err(|error| error.to_string())?;
         let router = served.router.lock().unwrap().take().unwrap_or_default();
         Ok(Self { node, scheduler, telemetry, router })
     }
