@@ -256,15 +256,21 @@ fn tables_of_plugins_are_checked() {
          write one of `\"static\"`, `\"native\"`, `\"process\"`",
         ],
     );
-    for tier in ["native", "process"] {
-        check_after_node(
-            &format!("[plugins.challenge]\ntier = '{tier}'\n"),
-            &[&format!(
-                "node.toml:6:8: plugins.challenge.tier: this version of the node can't run plugins in the {tier} tier; \
-             write `tier = \"static\"`, or leave the key out"
-            )],
-        );
-    }
+    check_after_node(
+        "[plugins.challenge]\ntier = 'process'\n",
+        &["node.toml:6:8: plugins.challenge.tier: this version of the node can't run plugins in the process tier; \
+         write `tier = \"static\"`, or leave the key out"],
+    );
+    check_after_node(
+        "[plugins.challenge]\ntier = 'native'\n",
+        &["node.toml:5:10: plugins.challenge: a native plugin needs the file of its library: write \
+         `path = \"libchallenge.so\"`"],
+    );
+    check_after_node(
+        "[plugins.challenge]\npath = 'libchallenge.so'\n",
+        &["node.toml:6:8: plugins.challenge.path: only a native plugin has this key; add `tier = \"native\"`, or \
+         remove the key"],
+    );
     check_after_node(
         "[plugins.journal-postgres]\n",
         &["node.toml:5:10: plugins.journal-postgres: this build of the node was made without the plugin; \

@@ -20,7 +20,7 @@ struct Copy {
 impl Copy {
     fn new() -> Self {
         let bytes = fs::read(guest()).unwrap();
-        let magic = &host_header().as_bytes()[..16].to_vec();
+        let magic = host_header().as_bytes()[..16].to_vec();
         // The bytes in the section; the copy behind the entry lies in another place and is left as it is.
         let header_at = section(&bytes).map(|(_, offset)| offset).unwrap();
         assert_eq!(&bytes[header_at..header_at + 16], &magic[..]);
@@ -58,7 +58,8 @@ fn section(bytes: &[u8]) -> Option<(usize, usize)> {
         bytes[at..at + len].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
     };
     let (table, entry_len, count) = (number(0x28, 8), number(0x3a, 2), number(0x3c, 2));
-    let magic = &host_header().as_bytes()[..16];
+    let header = host_header();
+    let magic = &header.as_bytes()[..16];
     (0..count).map(|index| table + index * entry_len).find_map(|entry| {
         let (offset, len) = (number(entry + 0x18, 8), number(entry + 0x20, 8));
         (len == HEADER_LEN_BYTES && bytes.get(offset..offset + 16) == Some(magic)).then_some((entry, offset))
