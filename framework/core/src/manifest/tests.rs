@@ -258,8 +258,10 @@ fn tables_of_plugins_are_checked() {
     );
     check_after_node(
         "[plugins.challenge]\ntier = 'process'\n",
-        &["node.toml:6:8: plugins.challenge.tier: this version of the node can't run plugins in the process tier; \
-         write `tier = \"static\"`, or leave the key out"],
+        &[
+            "node.toml:6:8: plugins.challenge.tier: this version of the node can't run plugins in the process tier; \
+         write `tier = \"static\"`, or leave the key out",
+        ],
     );
     check_after_node(
         "[plugins.challenge]\ntier = 'native'\n",
@@ -268,8 +270,10 @@ fn tables_of_plugins_are_checked() {
     );
     check_after_node(
         "[plugins.challenge]\npath = 'libchallenge.so'\n",
-        &["node.toml:6:8: plugins.challenge.path: only a native plugin has this key; add `tier = \"native\"`, or \
-         remove the key"],
+        &[
+            "node.toml:6:8: plugins.challenge.path: only a native plugin has this key; add `tier = \"native\"`, or \
+         remove the key",
+        ],
     );
     check_after_node(
         "[plugins.journal-postgres]\n",

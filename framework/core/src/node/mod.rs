@@ -177,6 +177,8 @@ impl Node {
     #[must_use]
     pub fn gauges(&self, name: &str) -> Vec<(Vec<(String, String)>, f64)> {
         self.telemetry.gauges(name)
+    }
+
     /// What the calls of a plugin have cost until now; `None` for one that the node does not run.
     #[must_use]
     pub fn account(&self, plugin_id: &str) -> Option<Arc<PluginAccount>> {

@@ -226,7 +226,6 @@ fn a_manifest_says_what_is_wrong_with_a_native_plugin() {
     let table = [
         (good.replace("greeting = 'hello'", "greeting = 7"), "expected text"),
         (good.replace("greeting = 'hello'", "greetings = 'hello'"), "unknown key"),
-        (good.replace("tier = 'native'", "tier = 'process'"), "can't run plugins in the process tier"),
         (good.replace("tier = 'native'", "tier = 'static'"), "unknown plugin"),
         (
             good.lines().filter(|line| !line.starts_with("path")).collect::<Vec<_>>().join("\n"),
