@@ -1,7 +1,7 @@
 //! Manifests with problems, each beside the words that an operator reads.
 
 use super::*;
-use crate::registry::PluginRule;
+use crate::registry::{Origin, PluginRule};
 use crate::testing::{OPTIONAL, REQUIRED, configured_by, plugin, registry};
 use lampkeeper_api::plugin::Seam;
 use lampkeeper_plugin_sdk::{schemars, serde};
@@ -482,11 +482,19 @@ fn grants_that_can_not_be_followed_are_refused() {
 
 #[test]
 fn a_native_plugin_needs_grants_unless_it_needs_nothing() {
+    let mut with_native = plugins();
+    let origin = Origin::Native { path: "loaded.so".into(), blake3: String::new() };
+    for id in ["healer", "challenge"] {
+        let descriptor = with_native.find(id).unwrap().descriptor().clone();
+        with_native.add_native(descriptor, origin.clone()).unwrap();
+    }
     let advice = |id: &str| {
-        let found = problems(&format!(
-            "{NODE}[plugins.storage-fs]\n[plugins.heal-full]\n[plugins.{id}]\ntier = 'native'\n"
-        ));
-        found.lines().filter(|line| line.contains("grants")).map(str::to_owned).collect::<Vec<_>>()
+        let text = format!(
+            "{NODE}[plugins.storage-fs]\n[plugins.heal-full]\n[plugins.{id}]\ntier = 'native'\npath = 'loaded.so'\n"
+        );
+        let parsed = Manifest::parse(Path::new("node.toml"), &text, &with_native);
+        let problems = parsed.err().unwrap_or_default();
+        problems.iter().map(ToString::to_string).filter(|line| line.contains("grants")).collect::<Vec<_>>()
     };
     assert_eq!(
         advice("healer"),

@@ -41,7 +41,7 @@ pub(crate) fn blake3_of(path: &Path) -> String {
 pub(crate) fn manifest(library: &Path, config: &str) -> String {
     format!(
         "[node]\nname = 'n1'\nnetwork = 'devnet-1'\ndata_dir = 'data'\n[plugins.native-guest]\ntier = 'native'\n\
-         path = '{}'\nblake3 = '{}'\n[plugins.native-guest.config]\n{config}\n",
+         path = '{}'\nblake3 = '{}'\ngrants = ['store', 'scheduler']\n[plugins.native-guest.config]\n{config}\n",
         library.display(),
         blake3_of(library)
     )
