@@ -2,6 +2,7 @@
 //! every reason to refuse a library is tried with a copy of it that was damaged for the purpose.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "builds and damages libraries")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod native {
     pub(crate) mod support;
