@@ -3,6 +3,7 @@
 //! Owns telling the healer's faults from our own. Only the former may become a vote.
 
 use crate::node::{Node, PROBE_TIMEOUT};
+use lampkeeper_plugin_sdk::address::host_and_port;
 use lampkeeper_plugin_sdk::api::chain::{HealOp, PortState, SupernodeState};
 use lampkeeper_plugin_sdk::api::transport::{CallError, MessageStream, Peer, StatusCode};
 use lampkeeper_plugin_sdk::cascade::DataHasher;
@@ -12,8 +13,6 @@ use prost::Message as _;
 
 /// The largest file that is fetched (wire 5.1).
 const FILE_LEN_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-/// The port of an address that names none.
-const DEFAULT_PORT: u16 = 4444;
 /// Other nodes that are tried to see whether this node is connected at all.
 const OTHERS_TRIED_MAX: usize = 3;
 
@@ -129,25 +128,15 @@ impl Node {
             other.state == SupernodeState::Active
                 && other.supernode_account != healer
                 && other.supernode_account != self.account
-                && !other.latest_address.is_empty()
         });
-        for other in others.take(OTHERS_TRIED_MAX) {
-            let (host, port) = host_and_port(&other.latest_address);
+        let others: Vec<_> = others.collect();
+        let places = others.iter().filter_map(|other| host_and_port(&other.latest_address));
+        for (host, port) in places.take(OTHERS_TRIED_MAX) {
             if self.transport.probe_port(host, port, PROBE_TIMEOUT).await == PortState::Open {
                 return true;
             }
         }
         false
-    }
-}
-
-/// Takes `host:port` apart; an address without a port means the usual one.
-fn host_and_port(address: &str) -> (&str, u16) {
-    match address.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            (host, port.parse().unwrap_or(DEFAULT_PORT))
-        }
-        _ => (address, DEFAULT_PORT),
     }
 }
 
@@ -280,17 +269,5 @@ mod tests {
         assert!(
             !PossibleSize::of_kib(0).fits(FILE_LEN_BYTES_MAX + 1) && !PossibleSize::of_kib(i64::MAX).fits(0)
         );
-    }
-
-    #[test]
-    fn addresses_come_apart() {
-        for (address, expected) in [
-            ("example.org:9000", ("example.org", 9000)),
-            ("example.org", ("example.org", DEFAULT_PORT)),
-            ("[::1]:9000", ("[::1]", 9000)),
-            ("::1", ("::1", DEFAULT_PORT)),
-        ] {
-            assert_eq!(host_and_port(address), expected);
-        }
     }
 }

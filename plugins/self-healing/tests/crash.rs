@@ -167,8 +167,7 @@ fn start(
     let node = scheduler.for_node("healer", 0);
     let strategy =
         StageOneSymbol { staging: disk.staging.clone(), fixture: fixture.clone(), calls: Mutex::default() };
-    let transport =
-        ScriptedTransport { answers: Mutex::default(), calls: Mutex::default(), others: PortState::Open };
+    let transport = ScriptedTransport::new(Vec::new(), PortState::Open);
     let context = context("self-healing").seams(|seams| {
         seams.chain = Some(chain.clone());
         seams.journal = Some(Arc::new(disk.journal.clone()));

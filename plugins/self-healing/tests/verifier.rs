@@ -128,6 +128,20 @@ fn a_vote_is_what_was_observed() {
 }
 
 #[test]
+fn other_nodes_are_tried_at_whatever_addresses_they_have() {
+    let fixture = fixture();
+    let op = heal_op(HealOpStatus::HealerReported, HEALER, &["cat", ME], &fixture.ticket.data_hash);
+    let unreachable = Err(CallError::Unreachable { peer: HEALER.into(), reason: "refused".into() });
+    let bench =
+        Bench::new(chain(&fixture, Vec::new(), vec![op]), &fixture, vec![unreachable], PortState::Closed);
+    bench.look(1);
+    // An IPv6 literal without its brackets, a port of its own or the usual one; no address at all is passed over.
+    let probed = bench.transport.probed.lock().unwrap();
+    let expected = [("2001:db8::7", 7000), ("2001:db8::8", 4444), ("fay", 4444)];
+    assert_eq!(*probed, expected.map(|(host, port)| (host.to_owned(), port)));
+}
+
+#[test]
 fn an_operation_of_others_is_left_alone() {
     let fixture = fixture();
     let op = heal_op(HealOpStatus::HealerReported, HEALER, &["cat", "dan"], &fixture.ticket.data_hash);

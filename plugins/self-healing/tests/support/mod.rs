@@ -79,6 +79,15 @@ pub(crate) struct ScriptedTransport {
     pub(crate) answers: Mutex<Vec<Answer>>,
     pub(crate) calls: Mutex<u32>,
     pub(crate) others: PortState,
+    /// Hosts and ports that were tried.
+    pub(crate) probed: Mutex<Vec<(String, u16)>>,
+}
+
+impl ScriptedTransport {
+    pub(crate) fn new(answers: Vec<Answer>, others: PortState) -> Self {
+        let answers = Mutex::new(answers);
+        Self { answers, calls: Mutex::default(), others, probed: Mutex::default() }
+    }
 }
 
 struct Messages(Vec<Result<Vec<u8>, Status>>);
@@ -113,7 +122,8 @@ impl Transport for ScriptedTransport {
         panic!("a service never serves by itself")
     }
 
-    async fn probe_port(&self, _: &str, _: u16, _: Duration) -> PortState {
+    async fn probe_port(&self, host: &str, port: u16, _: Duration) -> PortState {
+        self.probed.lock().unwrap().push((host.to_owned(), port));
         self.others
     }
 }
@@ -195,8 +205,7 @@ impl Bench {
             fixture: fixture.clone(),
             calls: Mutex::default(),
         });
-        let transport =
-            Arc::new(ScriptedTransport { answers: Mutex::new(answers), calls: Mutex::default(), others });
+        let transport = Arc::new(ScriptedTransport::new(answers, others));
         let chosen = chosen.unwrap_or_else(|| strategy.clone());
         let context = context("self-healing").config(config).telemetry(&telemetry).seams(|seams| {
             seams.chain = Some(chain.clone());
@@ -261,6 +270,17 @@ pub(crate) fn heal_op(status: HealOpStatus, healer: &str, verifiers: &[&str], re
     }
 }
 
+/// Addresses are registered in many forms.
+fn address_of(account: &str) -> String {
+    match account {
+        "cat" => "[2001:db8::7]:7000".to_owned(),
+        "dan" => String::new(),
+        "eve" => "[2001:db8::8]".to_owned(),
+        "fay" => "fay".to_owned(),
+        _ => format!("{account}:9000"),
+    }
+}
+
 /// A chain in epoch 6 that knows the fixture's ticket and all nodes, and these lists of operations.
 pub(crate) fn chain(
     fixture: &TicketFixture,
@@ -271,7 +291,7 @@ pub(crate) fn chain(
     let list = |items| Ok(Page { items, next_key: None });
     let supernode = |account: &str| Supernode {
         supernode_account: account.to_owned(),
-        latest_address: format!("{account}:4444"),
+        latest_address: address_of(account),
         state: SupernodeState::Active,
         ..Supernode::default()
     };
