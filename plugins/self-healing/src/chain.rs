@@ -2,8 +2,7 @@
 
 use lampkeeper_plugin_sdk::api::TicketId;
 use lampkeeper_plugin_sdk::api::chain::{
-    ChainClient, ChainError, ChainStatus, EpochInfo, HealOp, HealOpStatus, PageRequest, Params, Supernode,
-    Ticket,
+    ChainClient, ChainError, EpochInfo, HealOp, HealOpStatus, PageRequest, Params, Supernode, Ticket,
 };
 use lampkeeper_plugin_sdk::api::scheduler::{Scheduler, within};
 use std::sync::Arc;
@@ -46,10 +45,6 @@ impl TimedChain {
 
     pub(crate) async fn params(&self) -> Result<Params, ChainError> {
         self.ask("its parameters", self.client.params()).await
-    }
-
-    pub(crate) async fn status(&self) -> Result<ChainStatus, ChainError> {
-        self.ask("its height", self.client.status()).await
     }
 
     pub(crate) async fn current_epoch(&self) -> Result<EpochInfo, ChainError> {

@@ -30,8 +30,8 @@ pub(crate) enum FetchFailure {
     Healers(String),
     /// The healer could not be reached: its fault only if this node reaches others.
     Unreachable(String),
-    /// The healer refuses in a way that an honest one may for a while, because it does not see the chain as we do
-    /// (wire 5.9 answers NotFound for that): its fault only if it goes on.
+    /// The healer refuses in a way that an honest one may for a while: it does not see the chain as we do (wire 5.9
+    /// answers NotFound for that), or its disk fails. Its fault only if it goes on.
     Refused(String),
     /// Our own fault or the chain's: nothing may be said about the healer.
     Ours(String),
@@ -49,9 +49,10 @@ impl FetchFailure {
             CallError::Refused { status, .. } => match status.code {
                 // It is busy: it may be asked again, and if it always is, the operation expires.
                 StatusCode::ResourceExhausted => Self::Ours(error.to_string()),
-                StatusCode::NotFound | StatusCode::FailedPrecondition | StatusCode::Unavailable => {
-                    Self::Refused(error.to_string())
-                }
+                StatusCode::NotFound
+                | StatusCode::FailedPrecondition
+                | StatusCode::Unavailable
+                | StatusCode::Internal => Self::Refused(error.to_string()),
                 _ => Self::Healers(error.to_string()),
             },
             _ => Self::Healers(error.to_string()),
@@ -147,6 +148,9 @@ async fn receive(stream: &mut dyn MessageStream, size: PossibleSize) -> Result<F
     loop {
         let message = match stream.next().await {
             Some(Ok(message)) => message,
+            Some(Err(status)) if status.code == StatusCode::Internal => {
+                return Err(FetchFailure::Refused(format!("the healer could not go on: {status}")));
+            }
             Some(Err(status)) => {
                 return FetchFailure::healers(format!("the healer's stream broke off: {status}"));
             }

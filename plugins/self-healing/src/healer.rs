@@ -1,13 +1,12 @@
 //! The healer's phase: reconstruct what the chain has scheduled for this node, and claim it (wire 5.4).
 
-use crate::deadline::time_left;
+use crate::deadline::{in_time, is_too_late};
 use crate::node::{LocalError, Node};
 use crate::reconcile::{ChainSays, holds, is_orphan};
 use crate::shadow::Made;
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::{HealOp, Ticket};
 use lampkeeper_plugin_sdk::api::heal::{HealError, HealJob, is_shadow};
-use lampkeeper_plugin_sdk::api::scheduler::within;
 use lampkeeper_plugin_sdk::api::staging::StagingState;
 
 impl Node {
@@ -18,10 +17,10 @@ impl Node {
         if shutdown.is_cancelled() || self.journal.claim(heal_op_id).await?.is_some() {
             return Ok(None);
         }
-        let Some(time_left) = time_left(&self.chain, &self.block_clock, heal_op).await else {
+        if is_too_late(&self.chain, heal_op).await {
             self.count("self_healing_past_deadline_total", "role", "healer");
             return Ok(None);
-        };
+        }
         let ticket = match self.chain.ticket(&heal_op.ticket_id).await {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -36,7 +35,7 @@ impl Node {
             self.claim(heal_op, &data_hash).await?;
             return Ok(None);
         }
-        let made = self.reconstruct(heal_op, ticket, time_left, shutdown).await?;
+        let made = self.reconstruct(heal_op, ticket, shutdown).await?;
         if made.is_some() {
             self.claim(heal_op, &data_hash).await?;
         }
@@ -48,7 +47,6 @@ impl Node {
         &self,
         heal_op: &HealOp,
         ticket: Ticket,
-        time_left: std::time::Duration,
         shutdown: &Cancel,
     ) -> Result<Option<Made>, LocalError> {
         let heal_op_id = heal_op.heal_op_id;
@@ -62,7 +60,8 @@ impl Node {
         // The strategy's own signal: it ends with the node's, and with the time for this operation.
         let cancel = shutdown.child();
         let job = HealJob { heal_op: heal_op.clone(), ticket: ticket.clone(), cancel: cancel.clone() };
-        let outcome = within(&*self.scheduler, time_left, self.strategy.reconstruct(job)).await;
+        let work = self.strategy.reconstruct(job);
+        let outcome = in_time(&self.chain, heal_op, self.config.poll_interval(), work).await;
         cancel.cancel();
         match outcome {
             Some(Ok(reconstruction)) => {

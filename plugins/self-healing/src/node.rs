@@ -2,7 +2,6 @@
 
 use crate::chain::TimedChain;
 use crate::config::Config;
-use crate::deadline::BlockClock;
 use crate::heard::Heard;
 use crate::in_flight::InFlight;
 use crate::margin::Margins;
@@ -38,7 +37,6 @@ pub(crate) struct Node {
     pub(crate) shadow: Option<Arc<dyn HealStrategy>>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
     pub(crate) in_flight: InFlight,
-    pub(crate) block_clock: BlockClock,
     pub(crate) heard: Heard,
     pub(crate) margins: Margins,
     pub(crate) reconstruct_permits: Arc<dyn Permits>,
@@ -65,7 +63,6 @@ impl Node {
             shadow: context.seams.heal_shadow.clone(),
             telemetry: Arc::clone(&context.telemetry),
             in_flight: InFlight::default(),
-            block_clock: BlockClock::default(),
             heard: Heard::default(),
             margins: Margins::default(),
             reconstruct_permits: scheduler.permits(config.max_concurrent_reconstructs),

@@ -3,7 +3,7 @@
 //! A vote is yes only if the bytes hash to what the healer claimed *and* that is the ticket's data hash. It is no only
 //! for the healer's faults. Everything else is no vote at all.
 
-use crate::deadline::{is_too_late, time_left};
+use crate::deadline::{in_time, is_too_late};
 use crate::fetch::{FetchFailure, FetchedFile, PossibleSize};
 use crate::node::{LocalError, Node};
 use crate::reconcile::{PendingVote, VoteError, pending_vote, vote_error};
@@ -12,7 +12,7 @@ use lampkeeper_plugin_sdk::api::chain::{
     ChainMessage, HealOp, HealOpStatus, HealVerificationMessage, Ticket,
 };
 use lampkeeper_plugin_sdk::api::journal::{HealVerification, Recorded, SubmissionStatus};
-use lampkeeper_plugin_sdk::api::scheduler::{sleep_unless_cancelled, within};
+use lampkeeper_plugin_sdk::api::scheduler::sleep_unless_cancelled;
 use lampkeeper_plugin_sdk::futures::future::{Either, select};
 use lampkeeper_plugin_sdk::prelude::*;
 use lampkeeper_plugin_sdk::protocol::heal::NegativeReason;
@@ -106,17 +106,18 @@ impl Node {
         if result_hash.is_empty() {
             return no_vote("the operation has no result hash");
         }
-        let Some(time_left) = time_left(&self.chain, &self.block_clock, heal_op).await else {
+        if is_too_late(&self.chain, heal_op).await {
             self.count("self_healing_past_deadline_total", "role", "verifier");
             return None;
-        };
+        }
         let ticket = match self.chain.ticket(&heal_op.ticket_id).await {
             Ok(ticket) => ticket,
             Err(error) => return no_vote(&error.to_string()),
         };
         let begun = self.scheduler.now();
-        let work = pin!(self.fetch(heal_op, &ticket, shutdown));
-        let examined = within(&*self.scheduler, time_left, select(shutdown.cancelled(), work)).await;
+        let fetch = pin!(self.fetch(heal_op, &ticket, shutdown));
+        let work = select(shutdown.cancelled(), fetch);
+        let examined = in_time(&self.chain, heal_op, self.config.poll_interval(), work).await;
         self.telemetry.observe("self_healing_fetch_seconds", &[], self.seconds_since(begun));
         match examined {
             Some(Either::Right((Ok(file), _))) => Some(Vote::on(&file, result_hash, ticket.data_hash.trim())),

@@ -3,9 +3,7 @@
 
 mod support;
 
-use lampkeeper_plugin_sdk::api::chain::{
-    ChainError, ChainMessage, EpochInfo, HealOpStatus, PortState, TxReceipt,
-};
+use lampkeeper_plugin_sdk::api::chain::{ChainError, ChainMessage, HealOpStatus, PortState, TxReceipt};
 use lampkeeper_plugin_sdk::api::journal::{HealClaim, HealJournal, HealVerification, SubmissionStatus};
 use lampkeeper_plugin_sdk::api::staging::Staging;
 use lampkeeper_plugin_sdk::testkit::{
@@ -13,7 +11,7 @@ use lampkeeper_plugin_sdk::testkit::{
 };
 use lampkeeper_proto::supernode::ServeReconstructedArtefactsResponse;
 use prost::Message as _;
-use support::{Answer, Bench, HEAL_OP_ID, HEALER, ME, Setup, chain, fixture, heal_op};
+use support::{Answer, Bench, HEAL_OP_ID, HEALER, ME, Setup, chain, chain_after, fixture, heal_op, in_epoch};
 
 /// A healer's run: an orphan is removed, an operation healed, claimed and published, another's claim given up.
 fn healer() -> RecordingTelemetry {
@@ -59,26 +57,9 @@ fn verifier(deadline_passed: bool) -> RecordingTelemetry {
         chunks.iter().enumerate().map(|(at, chunk)| file(chunk, at, at + 1 == chunks.len())).collect();
     let answers: Vec<Answer> = vec![Ok(messages)];
     let op = heal_op(HealOpStatus::HealerReported, HEALER, &[ME], &fixture.ticket.data_hash);
-    let late = EpochInfo { epoch_id: 9, epoch_start_height: 901, epoch_end_height: 1000 };
     let chain = if deadline_passed {
-        // The first expectation that fits counts.
-        let page = || lampkeeper_plugin_sdk::api::chain::PageRequest { key: None, limit: 100 };
-        let list = |items| Ok(lampkeeper_plugin_sdk::api::chain::Page { items, next_key: None });
-        MockChain::builder(ME)
-            .current_epoch(Ok(late))
-            .always()
-            .status(Ok(lampkeeper_plugin_sdk::api::chain::ChainStatus {
-                chain_id: "test".into(),
-                latest_height: 950,
-                latest_block_time_ms: 0,
-            }))
-            .always()
-            .params(Ok(Default::default()))
-            .always()
-            .heal_ops_by_status(HealOpStatus::Scheduled, page(), list(Vec::new()))
-            .always()
-            .heal_ops_by_status(HealOpStatus::HealerReported, page(), list(vec![op]))
-            .always()
+        let first = MockChain::builder(ME).current_epoch(Ok(in_epoch(9))).always();
+        chain_after(first, &fixture, Vec::new(), vec![op])
     } else {
         chain(&fixture, Vec::new(), vec![op.clone()]).heal_op(HEAL_OP_ID, Ok(op)).always().submit_where(
             "a vote",

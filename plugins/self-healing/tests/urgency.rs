@@ -10,10 +10,10 @@ use lampkeeper_plugin_sdk::api::staging::{Staging, StagingState};
 use lampkeeper_plugin_sdk::api::telemetry::Value;
 use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_plugin_sdk::cascade::fixture::TicketFixture;
-use lampkeeper_plugin_sdk::testkit::{MemoryJournal, MemoryStaging, VirtualScheduler};
+use lampkeeper_plugin_sdk::testkit::{MemoryJournal, MemoryStaging, MockChain, VirtualScheduler};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{ACCOUNTS, Bench, HEAL_OP_ID, ME, Setup, chain, fixture, heal_op};
+use support::{ACCOUNTS, Bench, HEAL_OP_ID, ME, Setup, chain, chain_after, fixture, heal_op, in_epoch};
 
 /// Takes its time, fails in the end, and remembers what it was asked and how often at once.
 struct Slow {
@@ -118,17 +118,18 @@ fn this_nodes_tickets_are_looked_at_one_after_the_other() {
 fn an_operation_is_worked_on_once_at_a_time_and_not_beyond_its_deadline() {
     let fixture = fixture();
     let scheduler = VirtualScheduler::new(3);
-    // Epoch 6 has 50 blocks left and 100 more come before epoch 8: 900 s at 6 s a block.
     let slow = Slow::new(&scheduler, Duration::from_secs(1_000_000));
     // Margins are looked at later than this takes.
     let config = r#"{"margin_interval_ms": 10000000}"#;
     let setup = Setup { scheduler, chosen: Some(slow.clone()), config, ..Setup::default() };
-    let scheduled = vec![op(HEAL_OP_ID, "7", 8)];
-    let chain = chain(&fixture, scheduled, Vec::new());
+    // Asked when the operation begins, and 60 times while it goes on: half an hour in which no epoch ends.
+    let epochs = MockChain::builder(ME).current_epoch(Ok(in_epoch(7))).times(61);
+    let epochs = epochs.current_epoch(Ok(in_epoch(8))).always();
+    let chain = chain_after(epochs, &fixture, vec![op(HEAL_OP_ID, "7", 8)], Vec::new());
     let bench = Bench::with(setup, MemoryJournal::new(), MemoryStaging::new(), chain, &fixture);
     bench.scheduler.block_on(bench.staging.begin(HEAL_OP_ID)).unwrap();
-    bench.look(31);
-    assert_eq!(slow.seen.lock().unwrap().0.len(), 1, "31 looks, one job");
+    bench.look(61);
+    assert_eq!(slow.seen.lock().unwrap().0.len(), 1, "61 looks, one job: nobody guesses when the epoch ends");
     let failed = bench.telemetry.events_named("heal.failed");
     assert_eq!(failed[0].fields["reason"], Value::from("the operation's deadline came first"));
     assert_eq!((failed.len(), bench.staging_state()), (1, StagingState::Absent));

@@ -111,6 +111,26 @@ fn a_vote_is_what_was_observed() {
             PortState::Open,
             Some((true, claimed.clone())),
         ),
+        (
+            "a disk that fails for good",
+            &claimed,
+            vec![refused(StatusCode::Internal)],
+            PortState::Open,
+            no.clone(),
+        ),
+        (
+            "a disk that fails for a while",
+            &claimed,
+            // Before the file, and in the midst of it.
+            [refused(StatusCode::Internal), Ok(vec![Err(Status::new(StatusCode::Internal, "disk"))])]
+                .into_iter()
+                .cycle()
+                .take(6)
+                .chain([stream(&right)])
+                .collect(),
+            PortState::Open,
+            Some((true, claimed.clone())),
+        ),
         ("a denial", &claimed, vec![refused(StatusCode::PermissionDenied)], PortState::Open, no.clone()),
         ("a busy healer", &claimed, vec![refused(StatusCode::ResourceExhausted)], PortState::Open, None),
         ("silence", &claimed, vec![unreachable()], PortState::Open, no),

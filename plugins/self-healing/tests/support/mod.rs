@@ -4,8 +4,7 @@
 
 use lampkeeper_plugin_sdk::api::cancel::Cancel;
 use lampkeeper_plugin_sdk::api::chain::{
-    ChainStatus, EpochInfo, HealOp, HealOpStatus, Page, PageRequest, Params, PortState, Supernode,
-    SupernodeState,
+    EpochInfo, HealOp, HealOpStatus, Page, PageRequest, Params, PortState, Supernode, SupernodeState,
 };
 use lampkeeper_plugin_sdk::api::heal::{HealCost, HealError, HealJob, HealStrategy, Reconstruction};
 use lampkeeper_plugin_sdk::api::network::Artifact;
@@ -287,6 +286,20 @@ pub(crate) fn chain(
     scheduled: Vec<HealOp>,
     reported: Vec<HealOp>,
 ) -> MockChainBuilder {
+    chain_after(MockChain::builder(ME), fixture, scheduled, reported)
+}
+
+pub(crate) fn in_epoch(epoch_id: u64) -> EpochInfo {
+    EpochInfo { epoch_id, epoch_start_height: 601, epoch_end_height: 700 }
+}
+
+/// The same, once everything has been said that the builder has already.
+pub(crate) fn chain_after(
+    first: MockChainBuilder,
+    fixture: &TicketFixture,
+    scheduled: Vec<HealOp>,
+    reported: Vec<HealOp>,
+) -> MockChainBuilder {
     let page = || PageRequest { key: None, limit: 100 };
     let list = |items| Ok(Page { items, next_key: None });
     let supernode = |account: &str| Supernode {
@@ -295,15 +308,11 @@ pub(crate) fn chain(
         state: SupernodeState::Active,
         ..Supernode::default()
     };
-    let status = ChainStatus { chain_id: "test".to_owned(), latest_height: 650, latest_block_time_ms: 0 };
-    let epoch = EpochInfo { epoch_id: 6, epoch_start_height: 601, epoch_end_height: 700 };
     fixture
-        .known_to(MockChain::builder(ME))
+        .known_to(first)
         .params(Ok(Params::default()))
         .always()
-        .status(Ok(status))
-        .always()
-        .current_epoch(Ok(epoch))
+        .current_epoch(Ok(in_epoch(6)))
         .always()
         .supernode(HEALER, Ok(supernode(HEALER)))
         .always()
