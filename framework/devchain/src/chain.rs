@@ -106,9 +106,14 @@ struct Inner {
     /// Time of each block, in milliseconds since 1970.
     block_times: BTreeMap<i64, i64>,
     store: Option<Store>,
+    watcher: Option<BlockWatcher>,
     /// Why no more blocks are made.
     halted: Option<String>,
 }
+
+/// Is told of each block that is made, after it was executed: the state then, and what happened in the block. The chain
+/// waits meanwhile.
+pub type BlockWatcher = Box<dyn Fn(&State, &[Event]) + Send + Sync>;
 
 /// A chain that serves any number of clients.
 pub struct DevChain {
@@ -167,6 +172,11 @@ impl DevChain {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic in a rule leaves the state as it was then; what is left can still be read.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of blocks from now on, and of none that were made before. A later watcher replaces this one.
+    pub fn watch(&self, watcher: BlockWatcher) {
+        self.lock().watcher = Some(watcher);
     }
 
     /// Makes blocks until `stop`, or until the chain is dropped. With an interval of 0 that does nothing.
@@ -286,6 +296,7 @@ impl Inner {
             transactions_in_order: VecDeque::new(),
             block_times,
             store,
+            watcher: None,
             halted: None,
         }
     }
@@ -362,8 +373,12 @@ impl Inner {
             return Err(self.halt(error.to_string()));
         }
         let transactions: Vec<Arrived> = self.mempool.drain(..count).collect();
-        if let Err(reason) = self.execute(block.height, block.time_ms, &transactions) {
-            return Err(self.halt(reason));
+        let events = match self.execute(block.height, block.time_ms, &transactions) {
+            Ok(events) => events,
+            Err(reason) => return Err(self.halt(reason)),
+        };
+        if let Some(watcher) = &self.watcher {
+            watcher(&self.state, &events);
         }
         self.recheck();
         let is_due = self.store.as_ref().is_some_and(|store| store.blocks() >= SNAPSHOT_EVERY_BLOCKS);
@@ -393,16 +408,19 @@ impl Inner {
             let read = Arrived::read(&bytes);
             transactions.push(read.map_err(|refusal| format!("block {}: {refusal}", block.height))?);
         }
-        self.execute(block.height, block.time_ms, &transactions)
+        self.execute(block.height, block.time_ms, &transactions).map(drop)
     }
 
-    fn execute(&mut self, height: i64, time_ms: i64, transactions: &[Arrived]) -> Result<(), String> {
+    /// Executes a block; what happened in it.
+    fn execute(&mut self, height: i64, time_ms: i64, transactions: &[Arrived]) -> Result<Vec<Event>, String> {
         let header_hash = self.state.header_hash(height);
-        self.state.begin_block(height, &header_hash, time_ms).map_err(|error| error.to_string())?;
+        let begun = self.state.begin_block(height, &header_hash, time_ms);
+        let mut events = begun.map_err(|error| error.to_string())?;
         let executed: Vec<_> = transactions.iter().map(|arrived| self.deliver(arrived)).collect();
-        self.state.end_block().map_err(|error| error.to_string())?;
+        events.extend(executed.iter().flat_map(|executed| executed.events.iter().cloned()));
+        events.extend(self.state.end_block().map_err(|error| error.to_string())?);
         self.remember(executed, BTreeMap::from([(height, time_ms)]));
-        Ok(())
+        Ok(events)
     }
 
     /// Executes one transaction in the block that was begun (DeliverTx).

@@ -7,6 +7,7 @@ use lampkeeper_chain_sim::state::supernodes::{AddressRecord, SupernodeRecord};
 use lampkeeper_chain_sim::state::{ActionParams, SupernodeParams};
 use lampkeeper_chain_sim::{ChainConfig, State, address, params};
 use lampkeeper_plugin_sdk::api::chain::{Params, SupernodeState};
+use lampkeeper_plugin_sdk::protocol::account::{KeyType, PublicKey};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -61,6 +62,9 @@ pub struct GenesisSupernode {
     /// Port of its peer-to-peer store; 4445 if absent.
     #[serde(default)]
     pub p2p_port: Option<u16>,
+    /// Its public key, 33 bytes in hex; without it the chain knows the key from its first transaction on.
+    #[serde(default)]
+    pub public_key: Option<String>,
 }
 
 impl Default for Genesis {
@@ -119,6 +123,13 @@ impl Genesis {
         for (index, entry) in self.supernodes.iter().enumerate() {
             let operator = check_account(&entry.account, &format!("supernodes[{index}]"))?;
             state.bank.mint(&entry.account, entry.balance_ulume);
+            if let Some(key) = &entry.public_key {
+                let key = public_key_of(&entry.account, key)
+                    .map_err(|reason| format!("supernodes[{index}].public_key: {reason}"))?;
+                let account = state.bank.account_mut(&entry.account);
+                account.public_key = key.to_bytes();
+                account.public_key_type_url = key.key_type().type_url().to_owned();
+            }
             let height = self.start_height;
             let mut record =
                 SupernodeRecord::planted(&operator, &entry.account, SupernodeState::Active, height);
@@ -143,6 +154,14 @@ impl Genesis {
     }
 }
 
+/// The key in hex, as one of the type whose address is the account.
+fn public_key_of(account: &str, hex_key: &str) -> Result<PublicKey, String> {
+    let bytes = hex::decode(hex_key).map_err(|error| error.to_string())?;
+    let keys = [KeyType::Secp256k1, KeyType::EthSecp256k1].map(|of| PublicKey::from_bytes(of, &bytes));
+    let mut keys = keys.into_iter().flatten();
+    keys.find(|key| key.account() == account).ok_or_else(|| format!("it is no key of {account}"))
+}
+
 /// The operator with the same bytes as an account.
 fn check_account(account: &str, key: &str) -> Result<String, String> {
     address::operator_of_account(account).ok_or_else(|| {
@@ -153,6 +172,7 @@ fn check_account(account: &str, key: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lampkeeper_plugin_sdk::protocol::account::SecretKey;
 
     const EXAMPLE: &str = r#"
         chain_id = "test-1"
@@ -188,6 +208,28 @@ mod tests {
         let node = state.query_supernode_by_account(&account).unwrap();
         assert_eq!((node.latest_address(), node.p2p_port.as_str()), (Some("127.0.0.1:4444"), "4445"));
         assert_eq!(Genesis::from_toml(&genesis.to_toml().unwrap()).unwrap(), genesis);
+    }
+
+    #[test]
+    fn a_public_key_has_to_be_that_of_its_account() {
+        for key_type in [KeyType::Secp256k1, KeyType::EthSecp256k1] {
+            let key = SecretKey::from_bytes(key_type, &[7; 32]).unwrap().public_key();
+            let supernode = |public_key: String| GenesisSupernode {
+                account: key.account(),
+                public_key: Some(public_key),
+                ..GenesisSupernode::default()
+            };
+            let genesis =
+                |public_key| Genesis { supernodes: vec![supernode(public_key)], ..Genesis::default() };
+            let mut state = genesis(hex::encode(key.to_bytes())).state(0).unwrap();
+            let account = state.bank.account_mut(&key.account());
+            assert_eq!(account.public_key_type_url, key_type.type_url());
+            let other = SecretKey::from_bytes(key_type, &[8; 32]).unwrap().public_key();
+            for wrong in [hex::encode(other.to_bytes()), "00".to_owned(), "no hex".to_owned()] {
+                let error = genesis(wrong).state(0).unwrap_err();
+                assert!(error.starts_with("supernodes[0].public_key: "), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod services;
 mod store;
 mod transaction;
 
-pub use chain::{DevChain, DevChainOptions, ExecutedTx, Simulated, Taken};
+pub use chain::{BlockWatcher, DevChain, DevChainOptions, ExecutedTx, Simulated, Taken};
 pub use genesis::{GENESIS_LEN_BYTES_MAX, Genesis, GenesisAccount, GenesisSupernode, START_HEIGHT_MAX};
 pub use router::{DevChainService, Intercept, NoIntercept};
 pub use server::{Listener, ServeError};

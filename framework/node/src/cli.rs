@@ -40,14 +40,14 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a whole network in this process: store a file, damage it, watch it being found and healed.
+    /// Run a whole network on this machine: store a file, damage it, watch it being found and healed.
     Devnet(Box<DevnetArgs>),
     /// Serve the simulated chain on a socket, as a real one is, for local networks and tests of chain clients.
     Devchain(Box<DevchainArgs>),
     /// Run whole networks under virtual time from a seed, with faults, and check what must hold.
     Sim(SimArgs),
     /// Run a node.
-    Run(ManifestArgs),
+    Run(RunArgs),
     /// Check a manifest without starting anything; every problem is listed.
     Check(ManifestArgs),
     /// What plugins there are, and what each of them takes.
@@ -115,6 +115,28 @@ pub struct ManifestArgs {
     /// The manifest, a TOML file.
     #[arg(long, short, value_name = "PATH", default_value = "node.toml")]
     pub manifest: PathBuf,
+}
+
+/// Which node runs, and for whom.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Its manifest.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Who started it.
+    #[command(flatten)]
+    pub starter: StarterArgs,
+}
+
+/// For programs that start this one.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct StarterArgs {
+    /// Print what happens on standard output, one JSON object a line.
+    #[arg(long)]
+    pub events: bool,
+    /// Stop when standard input ends, as it does when the program that started this one is gone.
+    #[arg(long)]
+    pub until_stdin_ends: bool,
 }
 
 /// Where a running node is.
@@ -406,6 +428,10 @@ pub struct DevnetArgs {
     /// Where the network keeps its data. It must not exist, be empty, or hold an earlier devnet, which is replaced.
     #[arg(long, value_name = "DIR", default_value = "devnet")]
     pub data_dir: PathBuf,
+    /// Run the chain and each node as a process of its own, on loopback sockets, with the wires of a real network.
+    /// Whatever dies is started again.
+    #[arg(long)]
+    pub processes: bool,
     /// Go on running afterwards, for `status`, `store`, `fetch`, `tickets` and `stop`.
     #[arg(long)]
     pub keep: bool,

@@ -52,6 +52,16 @@ pub enum Request {
         /// Absolute path of a file that does not exist, or of a directory; written by the node's process.
         output: PathBuf,
     },
+    /// Which artifacts does a ticket have?
+    Artifacts {
+        /// The ticket.
+        ticket_id: String,
+    },
+    /// Which of a ticket's artifacts are missing where they should be?
+    Survey {
+        /// The ticket.
+        ticket_id: String,
+    },
     /// What is staged or claimed?
     Heals {
         /// The operation; all of them if absent.

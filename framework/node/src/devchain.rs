@@ -3,17 +3,20 @@
 //! Owns the command's arguments, the reading of the genesis file and the process around the chain. The chain is
 //! `lampkeeper-devchain`'s.
 
-use crate::commands::run::until_stopped;
-use crate::devnet::scheduler;
+use crate::cli::StarterArgs;
+use crate::commands::run::{stdin_ends, until_stopped};
+use crate::devnet::processes::BLOCK;
+use crate::devnet::{enriched, scheduler};
 use crate::output::{self, Failure, Outcome};
 use clap::Args;
 use lampkeeper_api::cancel::Cancel;
-use lampkeeper_chain_sim::State;
+use lampkeeper_chain_sim::{Event, State};
 use lampkeeper_core::manifest::{LogFormat, LogSection};
 use lampkeeper_core::telemetry::logging;
 use lampkeeper_devchain::{
     DevChain, DevChainOptions, DevChainService, GENESIS_LEN_BYTES_MAX, Genesis, Listener, NoIntercept,
 };
+use serde_json::json;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +42,9 @@ pub struct DevchainArgs {
     /// The least price of a unit of gas, in thousandths of an ulume.
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub gas_price_milli: u64,
+    /// Who started it.
+    #[command(flatten)]
+    pub starter: StarterArgs,
     /// Which log records to print: a level, or levels for parts.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -59,6 +65,9 @@ pub async fn run(args: &DevchainArgs) -> Outcome {
     // The first line is for programs that start this one on port 0.
     output::line(format!("http://{}", listener.address()));
     output::remark(&format!("chain {chain_id} at height {height}, kept in {}", args.data_dir.display()));
+    if args.starter.events {
+        chain.watch(Box::new(print_block));
+    }
     let stop = Cancel::new();
     let blocks = chain.start(stop.clone());
     let service = DevChainService::new(Arc::clone(&chain), Arc::new(NoIntercept));
@@ -73,6 +82,7 @@ pub async fn run(args: &DevchainArgs) -> Outcome {
     let served = tokio::select! {
         served = listener.serve(service, Cancel::new()) => served.map_err(Failure::failed),
         _ = until_stopped(stopping) => Ok(()),
+        () = stdin_ends(args.starter) => Ok(()),
         _ = halted => Ok(()),
     };
     stop.cancel();
@@ -80,6 +90,21 @@ pub async fn run(args: &DevchainArgs) -> Outcome {
     match chain.halted() {
         Some(reason) => Err(Failure::failed(format!("the chain has halted: {reason}"))),
         None => Ok(()),
+    }
+}
+
+/// Prints that there is a new block, and what happened in it.
+fn print_block(state: &State, events: &[Event]) {
+    let epoch = state.query_current_epoch();
+    output::event(&json!({
+        "event": BLOCK,
+        "height": state.height,
+        "epoch_id": epoch.epoch_id,
+        "epoch_start_height": epoch.epoch_start_height,
+    }));
+    for event in events {
+        let fields = enriched(event, state);
+        output::event(&json!({ "event": event.kind, "height": state.height, "fields": fields }));
     }
 }
 

@@ -30,7 +30,7 @@ fn carry_out(command: Command) -> Outcome {
         Command::Devnet(args) => asynchronously(devnet::run(&args)),
         Command::Devchain(args) => asynchronously(devchain::run(&args)),
         Command::Sim(args) => sim::simulate(&args),
-        Command::Run(args) => asynchronously(commands::run::run(&args.manifest)),
+        Command::Run(args) => asynchronously(commands::run::run(&args)),
         Command::Check(args) => commands::check::check(&args.manifest),
         Command::Plugins(PluginsCommand::List { json }) => commands::plugins::list(json),
         Command::Plugins(PluginsCommand::Show { id, json }) => commands::plugins::show(&id, json),

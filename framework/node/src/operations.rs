@@ -3,18 +3,20 @@
 //! Owns the answers' shape. The work is done by the SDK through the node's seams; no rule of the protocol is here.
 #![expect(clippy::disallowed_methods, reason = "these commands read and write files of the person who asks")]
 
-use crate::control::Progress;
+use crate::control::{Progress, Request};
 use crate::download::Download;
 use lampkeeper_api::chain::{ChainClient, ChainError, ChainReader, PageRequest, Ticket};
-use lampkeeper_api::network::ArtifactNetwork;
+use lampkeeper_api::network::{ArtifactNetwork, Possession};
 use lampkeeper_api::signer::Signer;
 use lampkeeper_core::Node;
 use lampkeeper_plugin_sdk::cascade::{
-    FileToStore, LAYOUT_ID_FILES, Reconstructor, StoreFileProgress, StoreSeams, StoredFile, TicketDocuments,
-    store_file,
+    ArtifactKind, FileToStore, LAYOUT_ID_FILES, Reconstructor, StoreFileProgress, StoreSeams, StoredFile,
+    TicketDocuments, store_file,
 };
 use lampkeeper_plugin_sdk::scrub as switch;
+use lampkeeper_protocol::artifact_key::ArtifactKey;
 use lampkeeper_protocol::cascade::codec::FileSource;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -24,6 +26,8 @@ use std::sync::Arc;
 
 /// Tickets that one answer lists.
 const TICKETS_LISTED_MAX: usize = 10_000;
+/// Keys that one look at the network asks about at once.
+const KEYS_PER_LOOK: usize = 1024;
 
 struct Seams {
     chain: Arc<dyn ChainClient>,
@@ -232,6 +236,98 @@ pub fn progress_text(step: &StoreFileProgress) -> String {
         }
         StoreFileProgress::Finalised { ticket_id } => format!("finalised ticket {ticket_id}"),
     }
+}
+
+/// Answers those requests of the control socket that one node alone can be asked for; the others are for whoever knows
+/// all nodes.
+///
+/// # Errors
+/// If the request fails, or is not one of these.
+pub async fn answer(node: &Node, request: Request, progress: &Progress) -> Result<Value, String> {
+    match request {
+        Request::Tickets => tickets(node).await,
+        Request::Store { path } => store(node, &path, progress).await,
+        Request::Fetch { ticket_id, output } => fetch(node, &ticket_id, &output, progress).await,
+        Request::Artifacts { ticket_id } => {
+            let documents = documents(node, &ticket_id).await?;
+            let listed = documents.artifacts().map(|(key, kind)| json!([key.to_string(), number_of(kind)]));
+            Ok(Value::Array(listed.collect()))
+        }
+        Request::Survey { ticket_id } => serde_json::to_value(survey(node, &ticket_id).await?).map_err(text),
+        Request::Status
+        | Request::Heals { .. }
+        | Request::Scrub { .. }
+        | Request::History { .. }
+        | Request::Stop => Err("this can't be asked here".to_owned()),
+    }
+}
+
+/// An artifact's kind and number: `symbol`, `index` or `layout`, and which.
+fn number_of(kind: ArtifactKind) -> (&'static str, u32) {
+    match kind {
+        ArtifactKind::Symbol { esi } => ("symbol", esi),
+        ArtifactKind::IndexFile { ordinal } => ("index", ordinal),
+        ArtifactKind::LayoutFile { ordinal } => ("layout", ordinal),
+    }
+}
+
+/// The reverse of what [`Request::Artifacts`] is answered with.
+///
+/// # Errors
+/// If it is something else.
+pub fn read_artifacts(answer: Value) -> Result<Vec<(ArtifactKey, ArtifactKind)>, String> {
+    let listed: Vec<(String, (String, u32))> = serde_json::from_value(answer).map_err(text)?;
+    let read = |(key, (kind, number)): (String, (String, u32))| {
+        let kind = match kind.as_str() {
+            "symbol" => ArtifactKind::Symbol { esi: number },
+            "index" => ArtifactKind::IndexFile { ordinal: number },
+            "layout" => ArtifactKind::LayoutFile { ordinal: number },
+            other => return Err(format!("`{other}` is no kind of artifact")),
+        };
+        Ok((key.parse::<ArtifactKey>().map_err(text)?, kind))
+    };
+    listed.into_iter().map(read).collect()
+}
+
+/// The documents of a ticket, as the node finds them in the network.
+///
+/// # Errors
+/// If they can't be loaded.
+pub async fn documents(node: &Node, ticket_id: &str) -> Result<TicketDocuments, String> {
+    let Seams { chain, network, .. } = seams(node)?;
+    let ticket = chain.ticket(ticket_id).await.map_err(text)?;
+    TicketDocuments::load(chain.as_ref(), network.as_ref(), &ticket).await.map_err(text)
+}
+
+/// Where a ticket's artifacts are not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketSurvey {
+    /// Artifacts that some member of their replica set certainly lacks.
+    pub lacking: u64,
+    /// How many artifacts each account did not say anything about.
+    pub unknown: BTreeMap<String, u64>,
+}
+
+/// Asks all holders of a ticket's artifacts, who read and hash them for the answer.
+///
+/// # Errors
+/// If the network can't be asked.
+pub async fn survey(node: &Node, ticket_id: &str) -> Result<TicketSurvey, String> {
+    let documents = documents(node, ticket_id).await?;
+    let network = seams(node)?.network;
+    let keys: Vec<ArtifactKey> = documents.artifacts().map(|(key, _)| key).collect();
+    let mut found = TicketSurvey::default();
+    for keys in keys.chunks(KEYS_PER_LOOK) {
+        for survey in network.survey(keys, true).await.map_err(text)? {
+            found.lacking += u64::from(survey.lacking().next().is_some());
+            for (account, possession) in &survey.holders {
+                if matches!(possession, Possession::Unknown) {
+                    *found.unknown.entry(account.clone()).or_default() += 1;
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Fetches a ticket's file and compares its hash with the chain's.

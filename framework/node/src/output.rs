@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is what prints for the commands")]
 
 use crate::cli::exit;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Why a command failed: what to tell, and the exit code.
@@ -38,6 +39,12 @@ pub fn line(text: impl AsRef<str>) {
 /// Prints an answer as JSON.
 pub fn json(value: &serde_json::Value) {
     println!("{value:#}");
+}
+
+/// Prints something that happened, for the program that reads standard output. Whether that is still there is not this
+/// one's business.
+pub fn event(value: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout(), "{value}");
 }
 
 /// Prints a remark that is not part of the answer.

@@ -60,7 +60,7 @@ const KNOWN: [(&str, &str); 16] = [
 ];
 
 /// The services that a node of a LEP-6 network is expected to run.
-const LEP6_SERVICES: [&str; 4] = ["storage-challenge", "epoch-reporter", "recheck", "self-healing"];
+pub const LEP6_SERVICES: [&str; 4] = ["storage-challenge", "epoch-reporter", "recheck", "self-healing"];
 
 /// The plugins of this build, the names of those left out, and the rules between them.
 ///

@@ -15,4 +15,5 @@ pub mod passphrase;
 pub mod plugins;
 pub mod run;
 pub mod scenario;
+pub mod standing;
 pub mod vectors;

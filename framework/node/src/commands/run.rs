@@ -3,8 +3,8 @@
 //! Owns the process around a node: its identity, its logs, its control socket, its signals. The node is core's.
 
 use super::check::load;
-use super::passphrase;
-use crate::cli::exit;
+use super::{passphrase, standing};
+use crate::cli::{RunArgs, StarterArgs, exit};
 use crate::control::{Answer, Handler, Progress, Request, Server};
 use crate::history;
 use crate::host_runtime::HostRuntime;
@@ -13,7 +13,8 @@ use crate::output::{self, Failure, Outcome};
 use crate::plugins::advisory;
 use lampkeeper_core::node::{NodeHost, StartErrorKind};
 use lampkeeper_core::telemetry::logging;
-use lampkeeper_core::{Node, StartError, TelemetryHub};
+use lampkeeper_core::telemetry::{Delivery, EventListener};
+use lampkeeper_core::{Manifest, Node, StartError, TelemetryHub};
 use serde_json::json;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -21,28 +22,25 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Runs the node of a manifest.
-pub async fn run(path: &Path) -> Outcome {
-    let (manifest, registry) = load(path)?;
+pub async fn run(args: &RunArgs) -> Outcome {
+    let (manifest, registry) = load(&args.manifest.manifest)?;
     logging::install(&manifest.log).map_err(Failure::invalid)?;
     let signer = passphrase::open(&manifest.identity).map_err(Failure::invalid)?;
     private_dir(&manifest.node.data_dir)?;
-    let mut host = NodeHost::new(Arc::new(signer), TelemetryHub::new());
+    let telemetry = TelemetryHub::new();
+    let events = args.starter.events.then(|| telemetry.events.listen());
+    let mut host = NodeHost::new(Arc::new(signer), telemetry);
     host.advisory = Some(advisory());
     host.runtime = Some(Arc::new(HostRuntime::current()));
     let node = Arc::new(Node::start(&manifest, &registry, host).await.map_err(start_failure)?);
-    let (stop, stopping) = watch::channel(false);
-    let handler = NodeControl { node: Arc::clone(&node), stop };
-    let control = Server::open(&manifest.node.data_dir, Arc::new(handler)).await;
-    let control = match control {
-        Ok(control) => control,
-        Err(error) => {
-            node.drain().await;
-            return Err(Failure::invalid(error));
-        }
-    };
-    let interrupted = until_stopped(stopping).await;
-    drop(control);
+    let printing =
+        events.map(|events| node.scheduler().spawn("print events", Box::pin(print_events(events))));
+    let outcome = run_until_stopped(&node, &manifest, args.starter).await;
     let report = node.drain().await;
+    if let Some(printing) = printing {
+        printing.abort();
+    }
+    let interrupted = outcome?;
     if !report.is_clean() {
         return Err(Failure::failed(format!("the node did not stop cleanly: {report:?}")));
     }
@@ -50,6 +48,55 @@ pub async fn run(path: &Path) -> Outcome {
         output::remark("stopped");
     }
     Ok(())
+}
+
+/// Serves the control socket while the node runs; whether a signal ended that.
+async fn run_until_stopped(
+    node: &Arc<Node>,
+    manifest: &Manifest,
+    starter: StarterArgs,
+) -> Result<bool, Failure> {
+    let (stop, stopping) = watch::channel(false);
+    let handler = NodeControl { node: Arc::clone(node), stop };
+    let control = Server::open(&manifest.node.data_dir, Arc::new(handler)).await.map_err(Failure::invalid)?;
+    let stopped = async {
+        tokio::select! {
+            by_signal = until_stopped(stopping) => by_signal,
+            () = stdin_ends(starter) => true,
+        }
+    };
+    let checked = async {
+        standing::check(node, manifest).await?;
+        // Nothing else ends the node.
+        std::future::pending::<Outcome>().await
+    };
+    let ended = tokio::select! {
+        by_signal = stopped => Ok(by_signal),
+        failed = checked => failed.map(|()| false),
+    };
+    drop(control);
+    ended
+}
+
+async fn print_events(mut events: EventListener) {
+    while let Some(delivery) = events.next().await {
+        if let Delivery::Event(record) = delivery {
+            output::event(&record.to_json());
+        }
+    }
+}
+
+/// Waits until standard input ends, if it is to be waited for.
+#[expect(clippy::disallowed_methods, reason = "standard input blocks, and belongs to the process")]
+pub async fn stdin_ends(starter: StarterArgs) {
+    if !starter.until_stdin_ends {
+        return std::future::pending().await;
+    }
+    let reading = tokio::task::spawn_blocking(|| {
+        // What is said there does not matter, and an error is an end, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    });
+    let _ = reading.await;
 }
 
 /// Makes a data directory that is not there yet, for its owner alone.
@@ -95,11 +142,6 @@ impl Handler for NodeControl {
         Box::pin(async move {
             match request {
                 Request::Status => operations::status(&[node]).await,
-                Request::Tickets => operations::tickets(&node).await,
-                Request::Store { path } => operations::store(&node, &path, &progress).await,
-                Request::Fetch { ticket_id, output } => {
-                    operations::fetch(&node, &ticket_id, &output, &progress).await
-                }
                 Request::Heals { heal_op_id } => super::heals::answer(&[node], heal_op_id).await,
                 Request::Scrub { pause } => operations::scrub(&[node], pause).await,
                 Request::History { node: name, query } => {
@@ -110,6 +152,7 @@ impl Handler for NodeControl {
                     let _ = stop.send(true);
                     Ok(json!({ "stopped": format!("{} is stopping", node.info().name) }))
                 }
+                request => operations::answer(&node, request, &progress).await,
             }
         })
     }

@@ -7,31 +7,34 @@
 )]
 
 use super::damage::{ArtifactKind, Damage};
+use super::disk::{self, Disk};
 use super::genesis::{self, NodeSeed};
+use super::network::{Network, Report};
 use super::options::Plan;
 use crate::commands::run::start_failure;
+use crate::control::{Progress, Request};
+use crate::history;
 use crate::host_runtime::HostRuntime;
+use crate::operations;
 use crate::output::Failure;
 use crate::plugins::{advisory, registry};
-use lampkeeper_api::chain::Ticket;
+use lampkeeper_api::chain::{ChainReader, Ticket};
 use lampkeeper_api::scheduler::Scheduler;
 use lampkeeper_chain_sim::chain::{NetworkGuard, SimChain, SimChainOptions, register_network};
 use lampkeeper_core::node::NodeHost;
 use lampkeeper_core::{FileSigner, Manifest, Node, Registry, TelemetryHub};
-use lampkeeper_plugin_sdk::cascade::{ArtifactKind as Kind, TicketDocuments};
+use lampkeeper_plugin_sdk::async_trait;
+use lampkeeper_plugin_sdk::cascade::{StoredFile, TicketDocuments};
 use lampkeeper_plugin_sdk::futures::future::join_all;
 use lampkeeper_protocol::account::KeyType;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
-use lampkeeper_protocol::hash::keyed_hash;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::collections::BTreeSet;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// File that marks a directory as a devnet's, which may be replaced by the next one.
 const MARKER: &str = "devnet.json";
-/// Keys that one look at the network asks about at once.
-const KEYS_PER_LOOK: usize = 1024;
-
 /// One node of a devnet.
 pub struct Member {
     /// Its name.
@@ -89,7 +92,11 @@ pub fn prepare_data_dir(dir: &Path) -> Result<(), Failure> {
     std::fs::write(dir.join(MARKER), "{}\n").map_err(failed)
 }
 
-fn private_dir(dir: &Path) -> std::io::Result<()> {
+/// Makes a directory for its owner alone.
+///
+/// # Errors
+/// If the system refuses.
+pub fn private_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
@@ -114,7 +121,7 @@ impl Cluster {
             match start_member(plan, seed, &registry, &cluster.telemetry).await {
                 Ok(member) => cluster.members.push(member),
                 Err(failure) => {
-                    cluster.stop().await;
+                    cluster.stop_all().await;
                     return Err(failure);
                 }
             }
@@ -137,80 +144,105 @@ impl Cluster {
         self.members.iter().find(|member| member.name == name)
     }
 
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        self.members.iter().filter_map(Member::node).collect()
+    }
+
     /// Stops all nodes.
-    pub async fn stop(&self) {
+    pub async fn stop_all(&self) {
         join_all(self.members.iter().map(take_down)).await;
         self.chain.stop();
     }
 
-    /// Does some damage; what was done, for the story.
-    ///
-    /// # Errors
-    /// If a node or the artifacts that are named are not there.
-    pub async fn damage(
+    async fn damage_one(
         &self,
+        name: &str,
         damage: &Damage,
         documents: &TicketDocuments,
         seed: u64,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<String, Failure> {
+        let member = self.member(name).ok_or_else(|| Failure::invalid(format!("there is no node {name}")))?;
+        match damage {
+            Damage::None => Ok(String::new()),
+            Damage::Down { .. } => {
+                take_down(member).await;
+                Ok(format!("{name} is down"))
+            }
+            Damage::Wipe { .. } => wipe(member).await,
+            Damage::Delete { kind, count, .. } => {
+                let keys = chosen(member, documents, *kind, *count, seed).await?;
+                let store = store_of(member)?;
+                for key in &keys {
+                    store.delete(key).await.map_err(Failure::failed)?;
+                }
+                Ok(disk::lost(name, "lost", &keys, *kind, documents.ticket_id()))
+            }
+            Damage::Corrupt { .. } => {
+                let artifacts: Vec<_> = documents.artifacts().collect();
+                let disk = Disk::of(name, &member.dir)?;
+                disk.damage(damage, &artifacts, documents.ticket_id(), seed)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Network for Cluster {
+    fn members(&self) -> Vec<(String, String)> {
+        self.members.iter().map(|member| (member.name.clone(), member.account.clone())).collect()
+    }
+
+    fn chain(&self) -> Arc<dyn ChainReader> {
+        Arc::new(self.chain.client(""))
+    }
+
+    async fn store(&self, file: &Path, report: Report<'_>) -> Result<StoredFile, Failure> {
+        let report = |step| report(operations::progress_text(&step));
+        operations::store_reporting(&*self.gateway()?, file, &report).await.map_err(Failure::failed)
+    }
+
+    async fn damage(&self, damage: &Damage, ticket: &Ticket, seed: u64) -> Result<Vec<String>, Failure> {
+        let documents =
+            operations::documents(&*self.gateway()?, &ticket.ticket_id).await.map_err(Failure::failed)?;
         let mut told = Vec::new();
         for name in damage.nodes() {
-            let member =
-                self.member(name).ok_or_else(|| Failure::invalid(format!("there is no node {name}")))?;
-            told.push(match damage {
-                Damage::None => continue,
-                Damage::Down { .. } => {
-                    take_down(member).await;
-                    format!("{name} is down")
-                }
-                Damage::Wipe { .. } => wipe(member).await?,
-                Damage::Delete { kind, count, .. } => {
-                    let keys = chosen(member, documents, Some(*kind), *count, seed).await?;
-                    let store = store_of(member)?;
-                    for key in &keys {
-                        store.delete(key).await.map_err(Failure::failed)?;
-                    }
-                    lost(name, "lost", &keys, *kind, documents.ticket_id())
-                }
-                Damage::Corrupt { count, .. } => {
-                    let keys = chosen(member, documents, Some(ArtifactKind::Symbol), *count, seed).await?;
-                    for key in &keys {
-                        flip_a_byte(&member.dir, key)?;
-                    }
-                    lost(name, "has flipped bytes in", &keys, ArtifactKind::Symbol, documents.ticket_id())
-                }
-            });
+            told.push(self.damage_one(name, damage, &documents, seed).await?);
         }
         Ok(told)
     }
 
-    /// How many artifacts of a ticket some member of their replica set lacks.
-    ///
-    /// # Errors
-    /// If the network can't be asked.
-    pub async fn lacking(&self, documents: &TicketDocuments) -> Result<u64, Failure> {
-        let gateway = self.gateway()?;
-        let network = gateway.seams().network.clone().ok_or_else(|| Failure::failed("no network plugin"))?;
-        let keys: Vec<ArtifactKey> = documents.artifacts().map(|(key, _)| key).collect();
-        let mut lacking = 0;
-        for keys in keys.chunks(KEYS_PER_LOOK) {
-            let surveys = network.survey(keys, true).await.map_err(Failure::failed)?;
-            lacking += surveys.iter().filter(|survey| survey.lacking().next().is_some()).count() as u64;
-        }
-        Ok(lacking)
+    async fn lacking(&self, ticket: &Ticket) -> Result<u64, Failure> {
+        let survey =
+            operations::survey(&*self.gateway()?, &ticket.ticket_id).await.map_err(Failure::failed)?;
+        Ok(survey.lacking)
     }
 
-    /// The documents of a ticket.
-    ///
-    /// # Errors
-    /// If they can't be loaded.
-    pub async fn documents(&self, ticket: &Ticket) -> Result<TicketDocuments, Failure> {
+    async fn fetch(&self, ticket_id: &str, output: &Path) -> Result<u64, Failure> {
         let gateway = self.gateway()?;
-        let seams = gateway.seams();
-        let (Some(chain), Some(network)) = (&seams.chain, &seams.network) else {
-            return Err(Failure::failed("the node has no chain or no network"));
-        };
-        TicketDocuments::load(chain.as_ref(), network.as_ref(), ticket).await.map_err(Failure::failed)
+        let fetched = operations::fetch(&gateway, ticket_id, output, &Progress::silent()).await;
+        Ok(fetched.map_err(Failure::failed)?["recovered_symbols"].as_u64().unwrap_or_default())
+    }
+
+    fn excused(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    async fn answer(&self, request: Request, progress: &Progress) -> Result<serde_json::Value, String> {
+        let gateway = || self.gateway().map_err(|failure| failure.message);
+        match request {
+            Request::Status => operations::status(&self.nodes()).await,
+            Request::Heals { heal_op_id } => crate::commands::heals::answer(&self.nodes(), heal_op_id).await,
+            Request::Scrub { pause } => operations::scrub(&self.nodes(), pause).await,
+            Request::History { node, query } => {
+                let journals = history::journals_of(&self.nodes(), node.as_deref())?;
+                history::answer(&journals, &query).await
+            }
+            request => operations::answer(&*gateway()?, request, progress).await,
+        }
+    }
+
+    async fn stop(&self) {
+        self.stop_all().await;
     }
 }
 
@@ -262,8 +294,7 @@ async fn wipe(member: &Member) -> Result<String, Failure> {
     loop {
         let entries = store.list(None, 1000).await.map_err(Failure::failed)?;
         if entries.is_empty() {
-            let artifacts = super::story::plural(count, "artifact");
-            return Ok(format!("{} lost everything that it held: {artifacts}", member.name));
+            return Ok(disk::wiped(&member.name, count));
         }
         for entry in entries {
             store.delete(&entry.key).await.map_err(Failure::failed)?;
@@ -276,72 +307,16 @@ async fn wipe(member: &Member) -> Result<String, Failure> {
 async fn chosen(
     member: &Member,
     documents: &TicketDocuments,
-    kind: Option<ArtifactKind>,
+    kind: ArtifactKind,
     count: u32,
     seed: u64,
 ) -> Result<Vec<ArtifactKey>, Failure> {
     let store = store_of(member)?;
     let mut held = Vec::new();
     for (key, of) in documents.artifacts() {
-        let wanted = match kind {
-            Some(ArtifactKind::Symbol) => matches!(of, Kind::Symbol { .. }),
-            Some(ArtifactKind::Index) => matches!(of, Kind::IndexFile { .. }),
-            Some(ArtifactKind::Layout) => matches!(of, Kind::LayoutFile { .. }),
-            None => true,
-        };
-        if wanted && store.size(&key).await.map_err(Failure::failed)?.is_some() {
+        if disk::is_of(kind, of) && store.size(&key).await.map_err(Failure::failed)?.is_some() {
             held.push(key);
         }
     }
-    if held.len() < count as usize {
-        return Err(Failure::invalid(format!(
-            "{} holds only {} of the {count} artifacts to damage",
-            member.name,
-            held.len()
-        )));
-    }
-    held.sort_by_cached_key(|key| keyed_hash(&seed.to_be_bytes(), &[member.name.as_bytes(), key.as_bytes()]));
-    held.truncate(count as usize);
-    Ok(held)
-}
-
-/// Damages a blob behind the store's back, as a failing disk would.
-fn flip_a_byte(node_dir: &Path, key: &ArtifactKey) -> Result<(), Failure> {
-    let name = key.to_string();
-    let path = find_file(&node_dir.join("artifacts"), &name)
-        .ok_or_else(|| Failure::failed(format!("no file of {} holds artifact {name}", node_dir.display())))?;
-    let failed = |error: std::io::Error| Failure::failed(format!("damaging {}: {error}", path.display()));
-    let file = std::fs::OpenOptions::new().read(true).write(true).mode(0o600).open(&path).map_err(failed)?;
-    let mut byte = [0];
-    let middle = file.metadata().map_err(failed)?.len() / 2;
-    file.read_exact_at(&mut byte, middle).map_err(failed)?;
-    file.write_all_at(&[!byte[0]], middle).map_err(failed)
-}
-
-fn find_file(dir: &Path, name: &str) -> Option<PathBuf> {
-    for entry in std::fs::read_dir(dir).ok()?.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            if let Some(found) = find_file(&path, name) {
-                return Some(found);
-            }
-        } else if entry.file_name().to_string_lossy() == name {
-            return Some(path);
-        }
-    }
-    None
-}
-
-fn lost(name: &str, what: &str, keys: &[ArtifactKey], kind: ArtifactKind, ticket_id: &str) -> String {
-    let noun = match kind {
-        ArtifactKind::Symbol => "symbol",
-        ArtifactKind::Index => "index file",
-        ArtifactKind::Layout => "layout file",
-    };
-    let mut named: Vec<_> = keys.iter().take(3).map(|key| super::story::short(&key.to_string())).collect();
-    if keys.len() > named.len() {
-        named.push("…".to_owned());
-    }
-    let count = super::story::plural(keys.len() as u64, noun);
-    format!("{name} {what} {count} of ticket {ticket_id} ({})", named.join(", "))
+    disk::drawn(&member.name, held, count, seed)
 }

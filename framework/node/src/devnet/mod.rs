@@ -1,4 +1,4 @@
-//! A whole network in one process: it stores a file, damages it, and shows how it is found and healed.
+//! A whole network, in one process or in many: it stores a file, damages it, and shows how it is found and healed.
 //!
 //! Owns the process of a devnet: its parts, its signals, its control socket, its end. The network is the cluster's, the
 //! course of events the director's, the words the story's, the terminal the display's.
@@ -6,28 +6,38 @@
 mod cluster;
 pub mod damage;
 mod director;
+mod disk;
 mod display;
 mod genesis;
+mod happenings;
+mod network;
 mod options;
+pub mod processes;
 mod story;
 mod watch;
+
+pub use watch::enriched;
 
 use crate::cli::{DevnetArgs, exit};
 use crate::commands::run::until_stopped;
 use crate::control::{self, Answer, Handler, Progress, Request, Server};
-use crate::history;
-use crate::operations;
 use crate::output::{Failure, Outcome};
-use cluster::{Cluster, Member};
+use cluster::Cluster;
+use director::Director;
 use display::Display;
+use happenings::Happenings;
 use lampkeeper_api::scheduler::Scheduler;
 use lampkeeper_core::manifest::{LogFormat, LogSection};
 use lampkeeper_core::telemetry::logging;
+use network::Network;
 use options::{Plan, check_file, file_to_store};
+use processes::Processes;
 use serde_json::json;
+use std::pin::pin;
 use std::sync::Arc;
-use story::Story;
-use tokio::sync::watch as signal;
+use story::{Happening, Story};
+use tokio::sync::{mpsc, watch as signal};
+use watch::Watch;
 
 /// Runs a devnet from the first block to the last line.
 pub async fn run(args: &DevnetArgs) -> Outcome {
@@ -47,83 +57,103 @@ pub async fn run(args: &DevnetArgs) -> Outcome {
     let file = file_to_store(args, &plan.data_dir)?;
     let plan = plan.with_default_damage(&file)?;
     let scheduler = scheduler()?;
-    let cluster = Arc::new(Cluster::start(&plan, Arc::clone(&scheduler)).await?);
+    let (happenings, stream) = Happenings::new();
+    let seeds = genesis::node_seeds(plan.nodes, plan.seed);
+    let names = seeds.into_iter().map(|seed| (seed.account, seed.name));
+    let display = Display::new(Story::new(names), args.json);
+    let mut screen = Screen { display, stream, happenings: Arc::clone(&happenings) };
+    let (network, _watch) = screen.during(start(args, &plan, &scheduler, &happenings)).await?;
     let (stop, stopping) = signal::channel(false);
-    let handler = DevnetControl { cluster: Arc::clone(&cluster), stop };
+    let handler = DevnetControl { network: Arc::clone(&network), stop };
     let outcome = match Server::open(&plan.data_dir, Arc::new(handler)).await {
         Ok(control) => {
-            let outcome = show(args, &plan, &file, &cluster, scheduler, stopping).await;
+            let director = Director::new(plan.clone(), file, Arc::clone(&network), scheduler, happenings);
+            let outcome = screen.show(director, &plan, stopping, &network.afterword()).await;
             drop(control);
             outcome
         }
         Err(error) => Err(Failure::invalid(error)),
     };
-    cluster.stop().await;
+    network.stop().await;
     outcome
 }
 
-/// Shows everything that happens until the director has come to the end, or somebody stops it.
-async fn show(
+/// Starts the chain and the nodes.
+async fn start(
     args: &DevnetArgs,
     plan: &Plan,
-    file: &std::path::Path,
-    cluster: &Arc<Cluster>,
-    scheduler: Arc<dyn Scheduler>,
-    stopping: signal::Receiver<bool>,
-) -> Outcome {
-    let names = cluster.members.iter().map(|member| (member.account.clone(), member.name.clone()));
-    let mut display = Display::new(Story::new(names), args.json);
-    let mut watch = watch::Watch::start(Arc::clone(cluster), plan.epoch_ms, Arc::clone(&scheduler));
-    let director =
-        director::Director::new(plan.clone(), file.to_owned(), Arc::clone(cluster), scheduler, &watch);
-    let mut directing = Box::pin(director.direct());
-    let mut interrupted = Box::pin(until_stopped(stopping.clone()));
-    let ended = loop {
-        tokio::select! {
-            biased;
-            Some(happening) = watch.next() => {
-                display.show(&happening);
-                display.progress(&watch.progress());
-            }
-            outcome = &mut directing => break Some(outcome),
-            by_signal = &mut interrupted => break by_signal.then_some(Err(interruption())).or(None),
-        }
-    };
-    // What was told before the end still belongs to the story.
-    while let Some(happening) = watch.try_next() {
-        display.show(&happening);
+    scheduler: &Arc<dyn Scheduler>,
+    happenings: &Arc<Happenings>,
+) -> Result<(Arc<dyn Network>, Option<Watch>), Failure> {
+    if args.processes {
+        let processes = Processes::start(plan, scheduler, happenings).await?;
+        return Ok((Arc::new(processes), None));
     }
-    let outcome = match ended {
-        Some(Ok(())) if plan.keep => keep_running(&mut display, &mut watch, plan, stopping).await,
-        Some(outcome) => outcome,
-        None => Ok(()),
-    };
-    display.finish();
-    display.say("left", format!("the network's data in {}", plan.data_dir.display()));
-    outcome
+    let cluster = Arc::new(Cluster::start(plan, Arc::clone(scheduler)).await?);
+    let watch = Watch::start(Arc::clone(&cluster), plan.epoch_ms, scheduler, happenings);
+    Ok((cluster, Some(watch)))
 }
 
-async fn keep_running(
-    display: &mut Display,
-    watch: &mut watch::Watch,
-    plan: &Plan,
-    stopping: signal::Receiver<bool>,
-) -> Outcome {
-    let dir = plan.data_dir.display();
-    display.say(
-        "running",
-        format!("ask it with `lampkeeper status --data-dir {dir}`; stop it with Ctrl-C or `stop`"),
-    );
-    let mut stopped = Box::pin(until_stopped(stopping));
-    loop {
-        tokio::select! {
-            biased;
-            _ = &mut stopped => return Ok(()),
-            Some(happening) = watch.next() => {
-                display.show(&happening);
-                display.progress(&watch.progress());
+/// What is shown, and what there is to show.
+struct Screen {
+    display: Display,
+    stream: mpsc::UnboundedReceiver<Happening>,
+    happenings: Arc<Happenings>,
+}
+
+impl Screen {
+    /// Shows everything that happens until some work is done, and what was told before its end.
+    async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(happening) = self.stream.recv() => {
+                    self.display.show(&happening);
+                    self.display.progress(&self.happenings.progress());
+                }
+                done = &mut work => break done,
             }
+        };
+        while let Ok(happening) = self.stream.try_recv() {
+            self.display.show(&happening);
         }
+        done
+    }
+
+    /// Shows everything that happens until the director has come to the end, or somebody stops it.
+    async fn show(
+        &mut self,
+        director: Director,
+        plan: &Plan,
+        stopping: signal::Receiver<bool>,
+        afterword: &[String],
+    ) -> Outcome {
+        let by_signal = until_stopped(stopping.clone());
+        let directing = async {
+            tokio::select! {
+                biased;
+                by_signal = by_signal => by_signal.then_some(Err(interruption())),
+                outcome = director.direct() => Some(outcome),
+            }
+        };
+        let outcome = match self.during(directing).await {
+            Some(Ok(())) if plan.keep => {
+                let dir = plan.data_dir.display();
+                let ask = format!("ask it with `lampkeeper status --data-dir {dir}`");
+                self.display.say("running", format!("{ask}; stop it with Ctrl-C or `stop`"));
+                self.during(until_stopped(stopping)).await;
+                Ok(())
+            }
+            Some(outcome) => outcome,
+            None => Ok(()),
+        };
+        self.display.finish();
+        self.display.say("left", format!("the network's data in {}", plan.data_dir.display()));
+        for words in afterword {
+            self.display.say("left", words);
+        }
+        outcome
     }
 }
 
@@ -139,44 +169,20 @@ pub fn scheduler() -> Result<Arc<dyn Scheduler>, Failure> {
 }
 
 struct DevnetControl {
-    cluster: Arc<Cluster>,
+    network: Arc<dyn Network>,
     stop: signal::Sender<bool>,
 }
 
 impl Handler for DevnetControl {
     fn handle(&self, request: Request, progress: Progress) -> Answer {
-        let cluster = Arc::clone(&self.cluster);
+        let network = Arc::clone(&self.network);
         let stop = self.stop.clone();
         Box::pin(async move {
-            let gateway = || cluster.gateway().map_err(|failure| failure.message);
-            match request {
-                Request::Status => {
-                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
-                    operations::status(&nodes).await
-                }
-                Request::Tickets => operations::tickets(gateway()?.as_ref()).await,
-                Request::Store { path } => operations::store(gateway()?.as_ref(), &path, &progress).await,
-                Request::Fetch { ticket_id, output } => {
-                    operations::fetch(gateway()?.as_ref(), &ticket_id, &output, &progress).await
-                }
-                Request::Heals { heal_op_id } => {
-                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
-                    crate::commands::heals::answer(&nodes, heal_op_id).await
-                }
-                Request::Scrub { pause } => {
-                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
-                    operations::scrub(&nodes, pause).await
-                }
-                Request::History { node: name, query } => {
-                    let nodes: Vec<_> = cluster.members.iter().filter_map(Member::node).collect();
-                    let journals = history::journals_of(&nodes, name.as_deref())?;
-                    history::answer(&journals, &query).await
-                }
-                Request::Stop => {
-                    let _ = stop.send(true);
-                    Ok(json!({ "stopped": "the devnet is stopping" }))
-                }
+            if request == Request::Stop {
+                let _ = stop.send(true);
+                return Ok(json!({ "stopped": "the devnet is stopping" }));
             }
+            network.answer(request, &progress).await
         })
     }
 }

@@ -1,71 +1,38 @@
-//! Everything that happens in a devnet, in one stream.
+//! What happens in a network of this process: the making of blocks, whose events are seen that way, and the nodes' events.
 //!
-//! Owns the making of blocks, whose events it sees that way, and the merging of the nodes' events with the chain's and
-//! the director's words.
+//! Owns the two tasks that tell it. Where it is told to is `happenings`.
 
 use super::cluster::Cluster;
-use super::display::EpochProgress;
 use super::genesis::EPOCH_LENGTH_BLOCKS;
+use super::happenings::Happenings;
 use super::story::Happening;
-use lampkeeper_api::scheduler::Scheduler;
+use lampkeeper_api::scheduler::{Scheduler, TaskHandle};
 use lampkeeper_chain_sim::{Block, Event, State};
 use lampkeeper_core::telemetry::Delivery;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
-/// The merged stream.
+/// Makes blocks and listens until it is dropped.
 pub struct Watch {
-    happenings: mpsc::UnboundedReceiver<Happening>,
-    sender: mpsc::UnboundedSender<Happening>,
-    progress: Arc<Mutex<EpochProgress>>,
-    tasks: Vec<Arc<dyn lampkeeper_api::scheduler::TaskHandle>>,
+    tasks: Vec<Arc<dyn TaskHandle>>,
 }
 
 impl Watch {
     /// Starts to make blocks and to listen.
-    pub fn start(cluster: Arc<Cluster>, epoch_ms: u64, scheduler: Arc<dyn Scheduler>) -> Self {
-        // Unbounded, because the sources are this process's own nodes and the display never stops reading.
-        let (sender, happenings) = mpsc::unbounded_channel();
-        let progress = Arc::new(Mutex::new(EpochProgress::default()));
-        let events = listen(Arc::clone(&cluster), sender.clone());
-        let blocks =
-            make_blocks(cluster, epoch_ms, Arc::clone(&scheduler), sender.clone(), Arc::clone(&progress));
+    pub fn start(
+        cluster: Arc<Cluster>,
+        epoch_ms: u64,
+        scheduler: &Arc<dyn Scheduler>,
+        happenings: &Arc<Happenings>,
+    ) -> Self {
+        let events = listen(Arc::clone(&cluster), Arc::clone(happenings));
+        let blocks = make_blocks(cluster, epoch_ms, Arc::clone(scheduler), Arc::clone(happenings));
         let tasks = vec![
             scheduler.spawn("devnet events", Box::pin(events)),
             scheduler.spawn("devnet blocks", Box::pin(blocks)),
         ];
-        Self { happenings, sender, progress, tasks }
-    }
-
-    /// What happened next.
-    pub async fn next(&mut self) -> Option<Happening> {
-        self.happenings.recv().await
-    }
-
-    /// What happened next, if it has.
-    pub fn try_next(&mut self) -> Option<Happening> {
-        self.happenings.try_recv().ok()
-    }
-
-    /// Where the director's words go.
-    pub fn sender(&self) -> mpsc::UnboundedSender<Happening> {
-        self.sender.clone()
-    }
-
-    /// How far the epoch has come.
-    pub fn progress(&self) -> EpochProgress {
-        self.lock().clone()
-    }
-
-    /// What the director waits for, to be shown beside the progress.
-    pub fn waiting_for(&self) -> Arc<Mutex<EpochProgress>> {
-        Arc::clone(&self.progress)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, EpochProgress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { tasks }
     }
 }
 
@@ -75,8 +42,9 @@ impl Drop for Watch {
     }
 }
 
-async fn listen(cluster: Arc<Cluster>, sender: mpsc::UnboundedSender<Happening>) {
+async fn listen(cluster: Arc<Cluster>, happenings: Arc<Happenings>) {
     let mut listener = cluster.telemetry.events.listen();
+    drop(cluster);
     while let Some(delivery) = listener.next().await {
         let happening = match delivery {
             Delivery::Event(record) => {
@@ -87,7 +55,7 @@ async fn listen(cluster: Arc<Cluster>, sender: mpsc::UnboundedSender<Happening>)
                 text: format!("{count} events came too fast to be told"),
             },
         };
-        if sender.send(happening).is_err() {
+        if !happenings.tell(happening) {
             return;
         }
     }
@@ -97,8 +65,7 @@ async fn make_blocks(
     cluster: Arc<Cluster>,
     epoch_ms: u64,
     scheduler: Arc<dyn Scheduler>,
-    sender: mpsc::UnboundedSender<Happening>,
-    progress: Arc<Mutex<EpochProgress>>,
+    happenings: Arc<Happenings>,
 ) {
     let interval = Duration::from_millis((epoch_ms / EPOCH_LENGTH_BLOCKS).max(1));
     let mut next_at = scheduler.now().plus(interval);
@@ -110,27 +77,21 @@ async fn make_blocks(
             Ok(Some(block)) => block,
             Ok(None) => continue,
             Err(error) => {
-                let text = format!("the chain halted: {error}");
-                let _ = sender.send(Happening::Devnet { subject: "chain", text });
+                happenings.say("chain", format!("the chain halted: {error}"));
                 return;
             }
         };
         let current = cluster.chain.read(State::query_current_epoch);
-        {
-            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            progress.epoch_id = current.epoch_id;
-            progress.blocks = EPOCH_LENGTH_BLOCKS;
-            progress.blocks_done =
-                u64::try_from(block.height - current.epoch_start_height + 1).unwrap_or_default();
-        }
+        let blocks_done = u64::try_from(block.height - current.epoch_start_height + 1).unwrap_or_default();
+        happenings.block(current.epoch_id, blocks_done, EPOCH_LENGTH_BLOCKS);
         if epoch != Some(current.epoch_id) {
             epoch = Some(current.epoch_id);
-            let _ = sender.send(Happening::EpochBegan { epoch_id: current.epoch_id });
+            happenings.tell(Happening::EpochBegan { epoch_id: current.epoch_id });
         }
         for event in events_of(&block) {
             let attributes = cluster.chain.read(|state| enriched(event, state));
             let happening = Happening::Chain { height: block.height, kind: event.kind.clone(), attributes };
-            if sender.send(happening).is_err() {
+            if !happenings.tell(happening) {
                 return;
             }
         }
@@ -143,7 +104,7 @@ fn events_of(block: &Block) -> impl Iterator<Item = &Event> {
 }
 
 /// The event's attributes, and what a reader would look up next: verifiers, accounts, scores.
-fn enriched(event: &Event, state: &State) -> BTreeMap<String, String> {
+pub fn enriched(event: &Event, state: &State) -> BTreeMap<String, String> {
     let mut attributes: BTreeMap<String, String> = event.attributes.iter().cloned().collect();
     let op_id = attributes.get("heal_op_id").and_then(|id| id.parse().ok());
     if let Some(op) = op_id.and_then(|id: u64| state.query_heal_op(id).ok()) {
