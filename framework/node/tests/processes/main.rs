@@ -4,7 +4,12 @@
 //! `LAMPKEEPER_STORIES` says how many stories the long test tells; 5 by default:
 //!
 //!     cargo test -p lampkeeper --test processes -- --ignored --nocapture
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test of processes")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test of processes"
+)]
 
 mod devnet;
 
