@@ -10,7 +10,11 @@ use lampkeeper_proto::lumera::audit::v1::{
 };
 use lampkeeper_proto::lumera::lumeraid::HandshakeInfo;
 use lampkeeper_proto::supernode::status_response::Lep6Metrics;
-use lampkeeper_proto::supernode::{ByteRange, GetCompoundProofRequest, GetCompoundProofResponse};
+use lampkeeper_proto::supernode::{
+    ByteRange, GetCompoundProofRequest, GetCompoundProofResponse, GetSliceProofRequest,
+    GetSliceProofResponse, ServeReconstructedArtefactsRequest, ServeReconstructedArtefactsResponse,
+    VerifySliceProofRequest, VerifySliceProofResponse,
+};
 use prost::{Message, Name as _};
 use prost_types::Any;
 
@@ -81,6 +85,117 @@ fn messages_have_known_bytes() {
             ..Default::default()
         },
         "3205 0a0161 1001 3205 0a0162 1002",
+    );
+}
+
+/// The messages between nodes as the existing network writes them: every field of wire 2.1 and 2.2 with a value, and none of
+/// our own. They are read, and ours without extensions are the same bytes.
+#[test]
+fn messages_of_peers_have_the_bytes_of_the_protocol() {
+    let range = |start, end| ByteRange { start, end };
+    check(
+        &GetCompoundProofRequest {
+            challenge_id: "c1".to_owned(),
+            epoch_id: 7,
+            seed: vec![0xaa, 0xbb],
+            ticket_id: "17".to_owned(),
+            target_supernode_account: "t".to_owned(),
+            challenger_account: "a".to_owned(),
+            observer_accounts: vec!["o".to_owned()],
+            artifact_class: 2,
+            artifact_ordinal: 300,
+            artifact_count: 301,
+            bucket_type: 1,
+            artifact_key: "k".to_owned(),
+            artifact_size: 65_532,
+            ranges: vec![range(256, 512), range(0, 256)],
+            want_verified_slices: false,
+        },
+        "0a026331 1007 1a02aabb 22023137 2a0174 320161 3a016f 4002 48ac02 50ad02 5801 62016b 68fcff03 \
+         7206088002108004 7203108002",
+    );
+    check(
+        &GetCompoundProofResponse {
+            challenge_id: "c1".to_owned(),
+            epoch_id: 7,
+            ticket_id: "17".to_owned(),
+            artifact_class: 2,
+            artifact_ordinal: 300,
+            bucket_type: 1,
+            artifact_key: "k".to_owned(),
+            range_bytes: vec![vec![1, 2], vec![3, 4]],
+            proof_hash_hex: "ff".to_owned(),
+            recipient_signature: "00".to_owned(),
+            ok: true,
+            error: "e".to_owned(),
+            ..Default::default()
+        },
+        "0a026331 1007 1a023137 2002 28ac02 3001 3a016b 42020102 42020304 4a026666 52023030 5801 620165",
+    );
+    check(
+        &GetSliceProofRequest {
+            challenge_id: "c1".to_owned(),
+            epoch_id: 7,
+            seed: vec![0xaa],
+            file_key: "k".to_owned(),
+            requested_start: 1,
+            requested_end: 1024,
+            challenger_id: "a".to_owned(),
+            recipient_id: "t".to_owned(),
+            observer_ids: vec!["o".to_owned()],
+        },
+        "0a026331 1007 1a01aa 22016b 2801 308008 3a0161 420174 4a016f",
+    );
+    check(
+        &GetSliceProofResponse {
+            challenge_id: "c1".to_owned(),
+            epoch_id: 7,
+            file_key: "k".to_owned(),
+            start: 1,
+            end: 3,
+            recipient_id: "t".to_owned(),
+            slice: vec![1, 2],
+            proof_hash_hex: "ff".to_owned(),
+            ok: true,
+            error: "e".to_owned(),
+        },
+        "0a026331 1007 1a016b 2001 2803 320174 3a020102 42026666 4801 520165",
+    );
+    check(
+        &VerifySliceProofRequest {
+            challenge_id: "c1".to_owned(),
+            epoch_id: 7,
+            file_key: "k".to_owned(),
+            start: 1,
+            end: 3,
+            slice: vec![1, 2],
+            proof_hash_hex: "ff".to_owned(),
+            challenger_id: "a".to_owned(),
+            recipient_id: "t".to_owned(),
+        },
+        "0a026331 1007 1a016b 2001 2803 32020102 3a026666 420161 4a0174",
+    );
+    check(
+        &VerifySliceProofResponse {
+            challenge_id: "c1".to_owned(),
+            epoch_id: 7,
+            observer_id: "o".to_owned(),
+            ok: true,
+            error: "e".to_owned(),
+        },
+        "0a026331 1007 1a016f 2001 2a0165",
+    );
+    check(
+        &ServeReconstructedArtefactsRequest { heal_op_id: 300, verifier_account: "bob".to_owned() },
+        "08ac02 1203626f62",
+    );
+    check(
+        &ServeReconstructedArtefactsResponse { chunk: vec![1, 2], total_size: 3, is_last: false },
+        "0a020102 1003",
+    );
+    check(
+        &ServeReconstructedArtefactsResponse { chunk: vec![3], total_size: 0, is_last: true },
+        "0a0103 1801",
     );
 }
 

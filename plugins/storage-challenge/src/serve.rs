@@ -80,7 +80,9 @@ impl UnaryHandler for CompoundProofHandler {
             Err(Refusal::InBand(refusal)) => {
                 let mut response = echo(&request);
                 response.error = refusal.message;
-                response.failure = refusal.failure.into();
+                if request.want_verified_slices {
+                    response.failure = refusal.failure.into();
+                }
                 Ok(response.encode_to_vec())
             }
             Err(Refusal::Status(status)) => Err(status),
@@ -109,9 +111,10 @@ impl CompoundProofHandler {
         response.proof_hash_hex = proof_hash;
         response.recipient_signature = signature;
         response.ok = true;
-        response.artifact_size = proven.len_bytes;
         response.range_bytes = proven.ranges;
+        // Whoever does not ask for our extensions gets none of them.
         if request.want_verified_slices {
+            response.artifact_size = proven.len_bytes;
             response.verified_slices = proven.slice;
         }
         Ok(response)

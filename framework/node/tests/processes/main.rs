@@ -104,18 +104,19 @@ fn many_stories_end_well() {
         let mut devnet = Devnet::start(dir.path(), &["--nodes", "5", "--epoch-seconds", "5"]);
         let mut lines = 0;
         let mut kills = Vec::new();
-        let mut next = draw(story, "first", 60);
+        let mut next = draw(story, "first", 30);
         while let Some(line) = devnet.next() {
             lines += 1;
             // Events come closer together where more happens, and so do kills.
-            let may_kill = line["event"] != "fetch" && kills.len() < 8;
+            let is_over = ["fetch", "healed", "left"].iter().any(|event| line["event"] == *event);
+            let may_kill = !is_over && kills.len() < 12;
             if may_kill && lines >= next {
                 let of = draw(story, &format!("who {lines}"), 6);
                 let name = if of == 0 { "devchain".to_owned() } else { format!("n{of}") };
                 if devnet.kill_if_running(&name) {
                     kills.push(format!("{name} at line {lines}, {}", line["event"]));
                 }
-                next = lines + 20 + draw(story, &format!("when {lines}"), 150);
+                next = lines + 8 + draw(story, &format!("when {lines}"), 30);
             }
         }
         println!("story {story}: killed {kills:?}");

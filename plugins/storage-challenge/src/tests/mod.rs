@@ -5,6 +5,7 @@ mod asking;
 mod history;
 mod legacy_calls;
 mod recording;
+mod reference;
 mod repeating;
 mod rhythm;
 mod serving;
