@@ -1,26 +1,53 @@
-//! What each plugin's calls cost: how many, how long, how they ended.
+//! What each plugin's calls cost: how many, how long, how they ended; and what follows when a plugin misbehaves.
 //!
-//! Owns the counters of a plugin and the gate that adds to them at every call that crosses into it. Showing them, and
-//! deciding what follows from them, is the node's and the embedding program's business.
+//! Owns the counters of a plugin, the gate that adds to them at every call that crosses into it, and the two judgements
+//! that are made from them: a step that held a thread for too long, and too many panics. Showing them is the node's and
+//! the embedding program's business.
 //!
-//! The clock read here is the real one, also where a node runs in virtual time: what is measured is this process, and
-//! nothing that a node does depends on it.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "measures how long plugins hold a thread, which has no virtual time"
-)]
+//! Time is the node's scheduler's. In virtual time a step takes none, so that an account is the same in every run of a
+//! seed.
 
-use crate::telemetry::PluginTelemetry;
-use lampkeeper_api::guard::{
-    Call, Decision, Finish, Gate, METHOD_SLOTS_MAX, Method, contained_drop, panic_words,
-};
-use lampkeeper_api::telemetry::Telemetry as _;
+mod gate;
+mod holds;
+mod quarantine;
+mod usage;
+
+pub use gate::EnterRuntime;
+pub(crate) use gate::{AccountGate, Panics};
+pub(crate) use quarantine::PanicLimit;
+pub use usage::PluginUsage;
+
+use crate::manifest::SupervisionSection;
+use holds::Holds;
+use lampkeeper_api::guard::{METHOD_SLOTS_MAX, Method};
+use lampkeeper_api::scheduler::Moment;
+use quarantine::Quarantine;
 use serde::Serialize;
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
+
+/// What a plugin may do before something follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AccountLimits {
+    /// The longest step that is passed over in silence.
+    pub(crate) thread_hold_max: Duration,
+    /// How many panics lead to quarantine.
+    pub(crate) panics: PanicLimit,
+}
+
+impl From<SupervisionSection> for AccountLimits {
+    fn from(section: SupervisionSection) -> Self {
+        Self {
+            thread_hold_max: Duration::from_millis(section.thread_hold_max_ms),
+            panics: PanicLimit {
+                count: section.quarantine_after_panics,
+                window: Duration::from_millis(section.panic_window_ms),
+            },
+        }
+    }
+}
 
 /// The account of one plugin of one node.
 pub struct PluginAccount {
@@ -29,6 +56,18 @@ pub struct PluginAccount {
     methods: Box<[OnceLock<Box<MethodCounters>>]>,
     panics: AtomicU64,
     last_panic: Mutex<Option<String>>,
+    /// `None` for what is no plugin: core and the host.
+    limits: Option<AccountLimits>,
+    holds: Holds,
+    quarantine: Quarantine,
+    tasks: Mutex<Tasks>,
+}
+
+/// Spawned work that has not ended, by a number of its own.
+#[derive(Default)]
+struct Tasks {
+    spawned: u64,
+    names: BTreeMap<u64, String>,
 }
 
 struct MethodCounters {
@@ -63,19 +102,30 @@ pub struct MethodAccount {
     pub dropped: u64,
     /// Steps: calls, polls and drops.
     pub steps: u64,
-    /// Time spent in steps, in nanoseconds.
+    /// Time spent in steps, in nanoseconds; none in virtual time.
     pub step_ns_total: u64,
     /// The longest step, in nanoseconds. A long one held a worker thread of the node for as long.
     pub step_ns_longest: u64,
 }
 
 impl PluginAccount {
-    /// An account without entries.
+    /// An account without entries, from which nothing follows.
     #[must_use]
     pub fn new(plugin_id: impl Into<String>) -> Arc<Self> {
-        let methods = (0..METHOD_SLOTS_MAX).map(|_| OnceLock::new()).collect();
-        let (panics, last_panic) = (AtomicU64::new(0), Mutex::new(None));
-        Arc::new(Self { plugin_id: plugin_id.into(), methods, panics, last_panic })
+        Self::with_limits(plugin_id, None)
+    }
+
+    pub(crate) fn with_limits(plugin_id: impl Into<String>, limits: Option<AccountLimits>) -> Arc<Self> {
+        Arc::new(Self {
+            plugin_id: plugin_id.into(),
+            methods: (0..METHOD_SLOTS_MAX).map(|_| OnceLock::new()).collect(),
+            panics: AtomicU64::new(0),
+            last_panic: Mutex::new(None),
+            limits,
+            holds: Holds::default(),
+            quarantine: Quarantine::default(),
+            tasks: Mutex::default(),
+        })
     }
 
     /// Whose account it is.
@@ -96,10 +146,54 @@ impl PluginAccount {
         self.last_panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn note_panic(&self, seam: &str, method: &str, words: &str) {
+    /// Why the plugin is no longer called; `None` while it is.
+    #[must_use]
+    pub fn quarantined(&self) -> Option<&str> {
+        self.quarantine.why()
+    }
+
+    /// The plugin is called whatever it does: nothing works without it, not even the drain.
+    pub(crate) fn never_quarantine(&self) {
+        self.quarantine.rule_out();
+    }
+
+    /// How often a step held a thread for longer than the manifest allows.
+    #[must_use]
+    pub fn thread_holds(&self) -> u64 {
+        self.holds.count()
+    }
+
+    /// The names of the tasks that the plugin spawned and that have not ended, oldest first.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<String> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).names.values().cloned().collect()
+    }
+
+    /// Notes a task until the token is dropped.
+    pub(crate) fn begin_task(self: &Arc<Self>, name: &str) -> RunningTask {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawned += 1;
+        let number = tasks.spawned;
+        tasks.names.insert(number, name.to_owned());
+        RunningTask { account: Arc::clone(self), number }
+    }
+
+    /// Notes a panic. If it was one too many, the plugin is quarantined from now on, and the reason is returned, once.
+    pub(crate) fn note_panic(&self, now: Moment, seam: &str, method: &str, words: &str) -> Option<String> {
         self.panics.fetch_add(1, Ordering::Relaxed);
         let text = format!("{seam}.{method}: {words}");
-        *self.last_panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        *self.last_panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.clone());
+        self.quarantine.note_panic(now, self.limits?.panics, &text)
+    }
+
+    /// Notes how long a step took, at its end. If it is time to warn, the number of long steps since the last warning.
+    pub(crate) fn note_step(&self, method: &Method, took: Duration, now: Moment) -> Option<u64> {
+        let limits = self.limits.filter(|limits| took > limits.thread_hold_max)?;
+        // Blocking work has a thread of its own, that is what it is for.
+        if limits.thread_hold_max.is_zero() || (method.seam, method.name) == ("scheduler", "work") {
+            return None;
+        }
+        self.holds.note(now)
     }
 
     /// Every method that was called, by seam and name.
@@ -149,97 +243,18 @@ impl MethodCounters {
     }
 }
 
-/// Makes a thread able to run one image's futures, for as long as a step takes: enters the runtime that the image's code
-/// expects around it.
-pub trait EnterRuntime: Send + Sync {
-    /// Runs `work` with the runtime entered. Called for each step; has to be quick where it already is.
-    fn enter(&self, work: &mut dyn FnMut());
-}
-
-/// Where panics of a plugin's code end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Panics {
-    /// In the gate: the caller is told that the plugin is not available.
-    Contained,
-    /// In whoever runs the code, which knows what to do about them. Only within one image.
-    LeftToTheRunner,
-}
-
-/// The gate that keeps a plugin's account.
-pub(crate) struct AccountGate {
+/// A task that has not ended.
+pub(crate) struct RunningTask {
     account: Arc<PluginAccount>,
-    telemetry: PluginTelemetry,
-    runtime: Option<Arc<dyn EnterRuntime>>,
-    panics: Panics,
+    number: u64,
 }
 
-impl AccountGate {
-    pub(crate) fn new(
-        telemetry: PluginTelemetry,
-        runtime: Option<Arc<dyn EnterRuntime>>,
-        panics: Panics,
-    ) -> Self {
-        Self { account: Arc::clone(telemetry.account()), telemetry, runtime, panics }
-    }
-
-    fn run(&self, work: &mut dyn FnMut()) {
-        match &self.runtime {
-            Some(runtime) => runtime.enter(work),
-            None => work(),
-        }
-    }
-
-    fn note_panic(&self, method: &Method, panic: Box<dyn Any + Send>) -> Result<(), String> {
-        let words = panic_words(panic.as_ref());
-        self.telemetry.panicked(method.seam, method.name, &words);
-        match self.panics {
-            Panics::Contained => {
-                contained_drop(panic);
-                Err(words)
-            }
-            Panics::LeftToTheRunner => resume_unwind(panic),
-        }
+impl Drop for RunningTask {
+    fn drop(&mut self) {
+        let mut tasks = self.account.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.names.remove(&self.number);
     }
 }
 
-impl Gate for AccountGate {
-    fn plugin_id(&self) -> &str {
-        &self.account.plugin_id
-    }
-
-    fn before(&self, call: &Call<'_>) -> Decision {
-        if let Some(counters) = self.account.of(call.method) {
-            counters.calls.fetch_add(1, Ordering::Relaxed);
-            counters.in_flight.fetch_add(1, Ordering::Relaxed);
-        }
-        Decision::Pass
-    }
-
-    fn step(&self, method: &'static Method, work: &mut dyn FnMut()) -> Result<(), String> {
-        let began = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(work)));
-        let took_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        if let Some(counters) = self.account.of(method) {
-            counters.steps.fetch_add(1, Ordering::Relaxed);
-            counters.step_ns_total.fetch_add(took_ns, Ordering::Relaxed);
-            if took_ns > counters.step_ns_longest.load(Ordering::Relaxed) {
-                counters.step_ns_longest.fetch_max(took_ns, Ordering::Relaxed);
-            }
-        }
-        outcome.or_else(|panic| self.note_panic(method, panic))
-    }
-
-    fn finished(&self, method: &'static Method, finish: Finish) {
-        let Some(counters) = self.account.of(method) else { return };
-        counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let ended = match finish {
-            Finish::Answered => return,
-            Finish::Failed => &counters.failed,
-            Finish::Refused => &counters.refused,
-            // Counted when the telemetry heard of it.
-            Finish::Panicked => return,
-            Finish::Dropped => &counters.dropped,
-        };
-        ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
+#[cfg(test)]
+mod tests;

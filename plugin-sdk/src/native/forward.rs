@@ -51,7 +51,13 @@ impl Drop for Listening {
     }
 }
 
-fn listener() -> Option<Arc<dyn Telemetry>> {
+/// Whether a step of this image is running on this thread.
+pub(super) fn is_in_a_step() -> bool {
+    LISTENERS.try_with(|listeners| !listeners.borrow().is_empty()).unwrap_or(false)
+}
+
+/// Whom records of this thread are for.
+pub(super) fn listener() -> Option<Arc<dyn Telemetry>> {
     let here = LISTENERS.try_with(|listeners| listeners.borrow().last().cloned()).ok().flatten();
     here.or_else(|| LAST.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Weak::upgrade))
 }

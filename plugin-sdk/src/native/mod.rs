@@ -9,6 +9,7 @@
 mod forward;
 mod gate;
 mod runtime;
+mod stray;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub fn construct(
     let plugin_id = context.plugin_id.clone();
     let making = contained(|| {
         forward::install(&context.telemetry);
+        stray::install();
         let gate: Arc<dyn Gate> = Arc::new(GuestGate::new(&context, runtime));
         let given = Border::given(Arc::clone(&gate));
         let context = PluginContext { seams: context.seams.cross(&given), ..context };

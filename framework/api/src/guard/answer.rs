@@ -3,7 +3,7 @@
 //! Where a method has an error, its error says so. Where it has none, the answer is the one that does the least harm; it
 //! stands here, in one place.
 
-use super::Unavailable;
+use super::{Unavailable, UnavailableReason};
 use crate::BoxFuture;
 use crate::chain::{ChainError, PortState};
 use crate::challenge::ChallengeError;
@@ -102,8 +102,12 @@ impl SeamError for Status {
 }
 
 impl SeamError for ServiceError {
+    /// A quarantine ends with the node: starting the service again does not help.
     fn unavailable(why: &Unavailable) -> Self {
-        Self::Retry(why.to_string())
+        match why.reason {
+            UnavailableReason::Quarantined(_) => Self::Fatal(why.to_string()),
+            UnavailableReason::Panicked(_) | UnavailableReason::Refused(_) => Self::Retry(why.to_string()),
+        }
     }
 }
 
@@ -122,7 +126,7 @@ impl SeamError for TaskFailure {
 impl SeamError for PluginError {
     fn unavailable(why: &Unavailable) -> Self {
         match &why.reason {
-            super::UnavailableReason::Panicked(message) => {
+            UnavailableReason::Panicked(message) => {
                 Self::Panicked { plugin_id: why.plugin_id.clone(), message: message.clone() }
             }
             reason => Self::CannotStart { plugin_id: why.plugin_id.clone(), reason: reason.to_string() },

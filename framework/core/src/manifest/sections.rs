@@ -117,6 +117,15 @@ pub struct SupervisionSection {
     /// How long one plugin may take to close, in milliseconds.
     #[schemars(range(min = 1, max = 3_600_000))]
     pub close_timeout_ms: u64,
+    /// How long a plugin may hold a worker thread in one go before a warning names it, in milliseconds; 0 for no warning.
+    #[schemars(range(min = 0, max = 3_600_000))]
+    pub thread_hold_max_ms: u64,
+    /// After how many panics within `panic_window_ms` a plugin is no longer called, until the node restarts.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub quarantine_after_panics: u32,
+    /// The time within which panics of a plugin are counted, in milliseconds.
+    #[schemars(range(min = 1, max = 86_400_000))]
+    pub panic_window_ms: u64,
 }
 
 impl Default for SupervisionSection {
@@ -129,6 +138,9 @@ impl Default for SupervisionSection {
             start_timeout_ms: 60_000,
             drain_timeout_ms: 30_000,
             close_timeout_ms: 10_000,
+            thread_hold_max_ms: 1_000,
+            quarantine_after_panics: 5,
+            panic_window_ms: 600_000,
         }
     }
 }

@@ -33,6 +33,10 @@ use tracing::Instrument as _;
 /// The name under which core's own records and events appear, where a plugin's id would stand.
 pub const CORE: &str = "core";
 
+/// How often, and how far apart, a node that was closed looks whether tasks of its plugins are left.
+const LEAK_LOOKS: u32 = 20;
+const LEAK_LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
 /// What the embedding program gives a node.
 #[derive(Clone)]
 pub struct NodeHost {
@@ -120,13 +124,15 @@ pub struct DrainReport {
     pub aborted_services: Vec<String>,
     /// Plugins that did not close properly, and why.
     pub close_failures: Vec<(String, String)>,
+    /// Plugins that were closed and whose tasks go on, and the tasks' names.
+    pub leaked_tasks: Vec<(String, Vec<String>)>,
 }
 
 impl DrainReport {
     /// Whether everything ended by itself and in time.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.aborted_services.is_empty() && self.close_failures.is_empty()
+        self.aborted_services.is_empty() && self.close_failures.is_empty() && self.leaked_tasks.is_empty()
     }
 }
 
@@ -201,11 +207,45 @@ impl Node {
         let report = DrainReport {
             aborted_services: self.stop_services().await,
             close_failures: close_all(&self.plugins, self.closing()).await,
+            leaked_tasks: self.leaked_tasks().await,
         };
         self.enter(NodePhase::Stopped);
         core.event(Event::new("node.stopped").with("clean", report.is_clean()));
         *drained = Some(report.clone());
         report
+    }
+
+    /// The tasks that are left when everything is closed, once they had a moment to notice.
+    async fn leaked_tasks(&self) -> Vec<(String, Vec<String>)> {
+        let mut leaked = self.tasks();
+        for _ in 0..LEAK_LOOKS {
+            if leaked.is_empty() {
+                return leaked;
+            }
+            // A scheduler that was closed may have no timers any more: then they are what they are.
+            if within(self.scheduler.as_ref(), LEAK_LOOK_INTERVAL, std::future::pending::<()>())
+                .await
+                .is_some()
+            {
+                break;
+            }
+            leaked = self.tasks();
+        }
+        for (plugin_id, names) in &leaked {
+            let message = format!("plugin {plugin_id} was closed and still has tasks: {}", names.join(", "));
+            self.telemetry.of_plugin(CORE).log(Level::Warn, &message, &[]);
+        }
+        leaked
+    }
+
+    /// The tasks of each plugin that has some.
+    fn tasks(&self) -> Vec<(String, Vec<String>)> {
+        let of = |plugin: &StartedPlugin| {
+            let plugin_id = &plugin.descriptor.id;
+            let tasks = self.account(plugin_id).map(|account| account.tasks()).unwrap_or_default();
+            (!tasks.is_empty()).then(|| (plugin_id.clone(), tasks))
+        };
+        self.plugins.iter().filter_map(of).collect()
     }
 
     fn enter(&self, phase: NodePhase) {

@@ -4,13 +4,12 @@ use super::seams::{self, Available, granted};
 use super::{CORE, Closing, Node, NodeHost, NodePhase, PluginState, StartError, StartedPlugin, close_all};
 use crate::account::{AccountGate, EnterRuntime, Panics};
 use crate::manifest::Manifest;
-use crate::panics::{contained, contained_future};
 use crate::registry::{HOST_PROVIDER, RegisteredPlugin, Registry};
 use crate::resolve::PlannedPlugin;
 use crate::supervise::Supervised;
 use crate::telemetry::NodeTelemetry;
-use lampkeeper_api::guard::{Border, Cross as _, Gate};
-use lampkeeper_api::plugin::{NodeInfo, PluginContext, PluginError, Provided, Seam};
+use lampkeeper_api::guard::{Border, Codec, Cross as _, Gate, Method};
+use lampkeeper_api::plugin::{NodeInfo, PluginContext, Provided, Seam};
 use lampkeeper_api::scheduler::{Scheduler, within};
 use lampkeeper_api::service::Service;
 use lampkeeper_api::telemetry::{Event, Level, Telemetry};
@@ -18,6 +17,9 @@ use lampkeeper_api::transport::{CallerMint, Route, Router, ServerHandle};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use tracing::Instrument as _;
+
+/// The making of a plugin, as its account has it.
+static CONSTRUCT: Method = Method::new("plugin", "construct");
 
 pub(super) async fn start(
     manifest: &Manifest,
@@ -61,7 +63,12 @@ impl<'a> Starting<'a> {
             chain_id: manifest.node.network.clone(),
             data_dir: manifest.node.data_dir.clone(),
         };
-        let telemetry = NodeTelemetry::new(Arc::clone(&host.telemetry), &info.name);
+        let telemetry = NodeTelemetry::new(Arc::clone(&host.telemetry), &info.name)
+            .with_limits(manifest.supervision.into());
+        let scheduler_is_ours = manifest.plan.node_grants.get(&Seam::Scheduler).map(String::as_str);
+        if let (Some(HOST_PROVIDER), Some(scheduler)) = (scheduler_is_ours, &provided.scheduler) {
+            telemetry.set_step_clock(Arc::clone(scheduler));
+        }
         let available = BTreeMap::from([(HOST_PROVIDER.to_owned(), provided)]);
         let mut starting = Self {
             manifest,
@@ -146,22 +153,25 @@ impl<'a> Starting<'a> {
             },
             caller_mint: provides_transport.then(CallerMint::for_host),
         };
-        let panicked = |message| PluginError::Panicked { plugin_id: planned.plugin_id.clone(), message };
-        let making = contained(|| (descriptor.construct)(context)).map_err(panicked)?;
-        let making = contained_future(making).instrument(span);
+        let border = self.border(registered);
+        let passage = border.begin(&CONSTRUCT, format_args!(""));
+        let making = passage.future(|| (descriptor.construct)(context), Codec::none()).instrument(span);
         let timeout = self.manifest.supervision.start_timeout();
         let made = match &self.scheduler {
             Some(scheduler) => within(scheduler.as_ref(), timeout, making).await,
             None => Some(making.await),
         };
-        match made {
-            Some(Ok(provided)) => Ok(provided?.cross(&self.border(registered))),
-            Some(Err(message)) => Err(panicked(message).into()),
-            None => Err(StartError::TimedOut {
-                plugin_id: planned.plugin_id.clone(),
-                timeout_ms: self.manifest.supervision.start_timeout_ms,
-            }),
+        let timed_out = || StartError::TimedOut {
+            plugin_id: planned.plugin_id.clone(),
+            timeout_ms: self.manifest.supervision.start_timeout_ms,
+        };
+        let provided = made.ok_or_else(timed_out)??;
+        let is_clock = self.manifest.plan.node_grants.get(&Seam::Scheduler) == Some(&planned.plugin_id);
+        if let Some(scheduler) = provided.scheduler.as_ref().filter(|_| is_clock) {
+            self.telemetry.of_plugin(&planned.plugin_id).account().never_quarantine();
+            self.telemetry.set_step_clock(Arc::clone(scheduler));
         }
+        Ok(provided.cross(&border))
     }
 
     /// The border that everything that a plugin provides crosses: calls are accounted for, panics contained. A native

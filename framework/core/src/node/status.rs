@@ -1,6 +1,7 @@
 //! What a node says of itself.
 
 use super::{Node, StartedPlugin};
+use crate::account::PluginUsage;
 use crate::supervise::{HealthStatus, ServiceStatus, Supervised};
 use lampkeeper_api::plugin::Seam;
 use serde::Serialize;
@@ -70,8 +71,10 @@ pub struct PluginStatus {
     pub unused_grants: Vec<String>,
     /// Where it is in its life.
     pub state: PluginState,
-    /// The worst health of its services; fine if it has none.
+    /// The worst health of its services; fine if it has none. A plugin that is quarantined does not work.
     pub health: HealthStatus,
+    /// What it has used.
+    pub usage: PluginUsage,
     /// When it was made, in milliseconds since 1970.
     pub since_ms: i64,
     /// Its services.
@@ -79,7 +82,7 @@ pub struct PluginStatus {
 }
 
 pub(super) fn of(node: &Node) -> NodeStatus {
-    let plugins: Vec<PluginStatus> = node.plugins.iter().map(of_plugin).collect();
+    let plugins: Vec<PluginStatus> = node.plugins.iter().map(|plugin| of_plugin(node, plugin)).collect();
     NodeStatus {
         name: node.info.name.clone(),
         account: node.info.account.clone(),
@@ -93,9 +96,14 @@ pub(super) fn of(node: &Node) -> NodeStatus {
     }
 }
 
-fn of_plugin(plugin: &StartedPlugin) -> PluginStatus {
+fn of_plugin(node: &Node, plugin: &StartedPlugin) -> PluginStatus {
     let planned = &plugin.planned;
     let services: Vec<ServiceStatus> = plugin.services.iter().map(Supervised::status).collect();
+    let usage = node.account(&plugin.descriptor.id).map(|account| account.usage()).unwrap_or_default();
+    let quarantine = usage.quarantined.as_ref();
+    let own_health = quarantine
+        .map_or(HealthStatus::Ok, |why| HealthStatus::Failed { reason: format!("it is quarantined: {why}") });
+    let healths = std::iter::once(&own_health).chain(services.iter().map(|service| &service.health));
     PluginStatus {
         id: plugin.descriptor.id.clone(),
         version: plugin.descriptor.version.clone(),
@@ -104,7 +112,8 @@ fn of_plugin(plugin: &StartedPlugin) -> PluginStatus {
         refused: names(&planned.refused),
         unused_grants: names(&planned.unused),
         state: *plugin.state.lock().unwrap_or_else(PoisonError::into_inner),
-        health: HealthStatus::worst(services.iter().map(|service| &service.health)),
+        health: HealthStatus::worst(healths),
+        usage,
         since_ms: plugin.started_ms,
         services,
     }

@@ -9,6 +9,7 @@ pub mod flood;
 pub mod logging;
 pub mod metrics;
 mod scheduler;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -18,12 +19,15 @@ use flood::{Admission, LOG_RECORDS_PER_WINDOW_MAX, LOG_WINDOW, LogLimits};
 pub use metrics::Metrics;
 pub(crate) use scheduler::PluginScheduler;
 
-use crate::account::PluginAccount;
-use lampkeeper_api::scheduler::Scheduler;
+use crate::account::{AccountLimits, PluginAccount};
+use lampkeeper_api::guard::{Method, contained};
+use lampkeeper_api::scheduler::{Moment, Scheduler};
 use lampkeeper_api::telemetry::{Event, Labels, Level, Telemetry, Value};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tracing::Span;
+use usage::{Accounts, AllAccounts};
 
 /// The target of the records that events leave in the log.
 pub const EVENT_TARGET: &str = "lampkeeper::event";
@@ -40,6 +44,7 @@ pub struct TelemetryHub {
     /// Where metrics are added up.
     pub metrics: Metrics,
     log_limits: LogLimits,
+    accounts: AllAccounts,
 }
 
 impl TelemetryHub {
@@ -57,12 +62,27 @@ pub(crate) struct NodeTelemetry {
     node: Arc<str>,
     /// Set once the scheduler runs. What its own plugin says before has no time.
     clock: Arc<OnceLock<Arc<dyn Scheduler>>>,
-    accounts: Arc<Mutex<BTreeMap<String, Arc<PluginAccount>>>>,
+    /// The same scheduler without a gate: the gates themselves read it.
+    step_clock: Arc<OnceLock<Arc<dyn Scheduler>>>,
+    limits: Option<AccountLimits>,
+    accounts: Arc<Accounts>,
 }
 
 impl NodeTelemetry {
     pub(crate) fn new(hub: Arc<TelemetryHub>, node: &str) -> Self {
-        Self { hub, node: Arc::from(node), clock: Arc::new(OnceLock::new()), accounts: Arc::default() }
+        let node: Arc<str> = Arc::from(node);
+        let accounts = hub.accounts.of_node(&node);
+        Self { hub, node, clock: Arc::default(), step_clock: Arc::default(), limits: None, accounts }
+    }
+
+    /// The same, with limits for plugins.
+    pub(crate) fn with_limits(self, limits: AccountLimits) -> Self {
+        Self { limits: Some(limits), ..self }
+    }
+
+    /// Steps are measured from now on. Not through a gate, which would measure itself.
+    pub(crate) fn set_step_clock(&self, scheduler: Arc<dyn Scheduler>) {
+        let _ = self.step_clock.set(scheduler);
     }
 
     /// Events have a time from now on.
@@ -80,18 +100,14 @@ impl NodeTelemetry {
         // The level of an error: the span has to be there whatever the filter says, or records would lose their origin.
         let span =
             tracing::error_span!(target: ORIGIN_TARGET, "plugin", node = &*self.node, plugin = plugin_id);
-        let account = {
-            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            let account =
-                accounts.entry(plugin_id.to_owned()).or_insert_with(|| PluginAccount::new(plugin_id));
-            Arc::clone(account)
-        };
+        let is_plugin = plugin_id != crate::node::CORE && plugin_id != crate::registry::HOST_PROVIDER;
+        let account = self.accounts.of(plugin_id, self.limits.filter(|_| is_plugin));
         PluginTelemetry { node: self.clone(), plugin: Arc::from(plugin_id), span, account }
     }
 
     /// The account of a plugin, or of core or the host; `None` if it has no telemetry either.
     pub(crate) fn account(&self, plugin_id: &str) -> Option<Arc<PluginAccount>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(plugin_id).cloned()
+        self.accounts.find(plugin_id)
     }
 }
 
@@ -117,6 +133,24 @@ impl PluginTelemetry {
 }
 
 impl PluginTelemetry {
+    /// Now, for the gates; `None` until there is a scheduler.
+    pub(crate) fn step_clock_now(&self) -> Option<Moment> {
+        let scheduler = self.node.step_clock.get()?;
+        contained(|| scheduler.now()).ok()
+    }
+
+    /// Warns of a plugin that held a thread, and says how often it has since the last warning.
+    pub(crate) fn held_thread(&self, method: &Method, took: Duration, count: u64) {
+        let message = format!(
+            "plugin {} held a worker thread for {} ms in {}.{}: others had to wait",
+            self.plugin,
+            took.as_millis(),
+            method.seam,
+            method.name
+        );
+        self.log(Level::Warn, &message, &[("count_since_last_warning", count.into())]);
+    }
+
     /// Whether a record may be written; those that no filter lets through don't count. Says what is left out.
     fn may_write(&self, level: Level) -> bool {
         let wanted = self.span.in_scope(|| match level {
@@ -190,9 +224,41 @@ impl Telemetry for PluginTelemetry {
     }
 
     fn panicked(&self, seam: &str, method: &str, words: &str) {
-        self.account.note_panic(seam, method, words);
+        // A panic that comes of noting one, such as in the scheduler's clock, is only counted: the rest would not end.
+        let noting = Noting::begin();
+        let now = noting.as_ref().and_then(|_| self.step_clock_now()).unwrap_or_default();
+        let quarantined = self.account.note_panic(now, seam, method, words);
+        if noting.is_none() {
+            return;
+        }
         self.count("plugin_panics_total", &[("seam", seam), ("method", method)], 1);
         let message = format!("plugin {} panicked in {seam}.{method}: {words}", self.plugin);
         self.log(Level::Error, &message, &[]);
+        if let Some(why) = quarantined {
+            let message = format!("plugin {} is quarantined until the node restarts: {why}", self.plugin);
+            self.log(Level::Error, &message, &[]);
+            self.event(Event::new("plugin.quarantined").with("reason", why));
+        }
+    }
+}
+
+thread_local! {
+    static IS_NOTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, this thread is noting a panic.
+struct Noting(());
+
+impl Noting {
+    /// `None` if the thread is noting one already, or is ending.
+    fn begin() -> Option<Self> {
+        let was_noting = IS_NOTING.try_with(|noting| noting.replace(true)).ok()?;
+        (!was_noting).then_some(Self(()))
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        let _ = IS_NOTING.try_with(|noting| noting.set(false));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument as _;
 
-/// Forwards everything, and puts spawned work into the plugin's span.
+/// Forwards everything, puts spawned work into the plugin's span, and keeps the names of its tasks.
 pub(crate) struct PluginScheduler {
     inner: Arc<dyn Scheduler>,
     telemetry: PluginTelemetry,
@@ -33,6 +33,11 @@ impl Scheduler for PluginScheduler {
     }
 
     fn spawn(&self, name: &str, task: BoxFuture<'static, ()>) -> Arc<dyn TaskHandle> {
+        let running = self.telemetry.account().begin_task(name);
+        let task = async move {
+            let _running = running;
+            task.await;
+        };
         self.inner.spawn(name, Box::pin(task.instrument(self.telemetry.span().clone())))
     }
 

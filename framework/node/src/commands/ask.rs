@@ -29,13 +29,15 @@ pub async fn status(control: &ControlArgs) -> Outcome {
         chain["height"],
         chain["epoch_id"]
     ));
-    for node in answer["nodes"].as_array().into_iter().flatten() {
-        print_node(node);
+    let nodes = answer["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for node in nodes {
+        print_node(node, nodes.len() == 1);
     }
     Ok(())
 }
 
-fn print_node(node: &Value) {
+/// One node; with `in_full` what each of its plugins has used, else only of those that give a reason.
+fn print_node(node: &Value, in_full: bool) {
     output::line(format!(
         "{:<8} {} · {} · {} · {}",
         text(&node["name"]),
@@ -58,6 +60,40 @@ fn print_node(node: &Value) {
             ));
         }
         print_grants(plugin);
+        if in_full || gives_a_reason(&plugin["usage"]) {
+            print_usage(plugin);
+        }
+    }
+}
+
+/// Whether an operator should look at what a plugin has used.
+fn gives_a_reason(usage: &Value) -> bool {
+    ["panics", "thread_holds"].iter().any(|field| usage[field].as_u64().unwrap_or_default() > 0)
+}
+
+fn print_usage(plugin: &Value) {
+    let usage = &plugin["usage"];
+    let number = |field: &str| usage[field].as_u64().unwrap_or_default();
+    let milliseconds = |field: &str| number(field) as f64 / 1000.0;
+    let longest = match usage["poll_longest_in"].as_str() {
+        Some(method) => format!(", longest {:.1} ms in {method}", milliseconds("poll_longest_us")),
+        None => String::new(),
+    };
+    output::line(format!(
+        "           {:<20} calls {} ({} in flight) · tasks {} · held threads {:.1} ms{longest} · panics {}",
+        text(&plugin["id"]),
+        number("calls"),
+        number("calls_in_flight"),
+        number("tasks"),
+        milliseconds("poll_time_us"),
+        number("panics"),
+    ));
+    for (field, words) in
+        [("quarantined", "is quarantined until the node restarts:"), ("last_panic", "panicked in")]
+    {
+        if let Some(why) = usage[field].as_str() {
+            output::line(format!("           {:<20} {words} {why}", text(&plugin["id"])));
+        }
     }
 }
 
