@@ -238,6 +238,13 @@ impl Injector {
         *self = Self::default();
     }
 
+    /// Removes a rule for calls; the others go on counting.
+    pub(crate) fn withdraw(&mut self, rule: &CallRule) {
+        if let Some(position) = self.calls.iter().position(|(known, _)| known == rule) {
+            self.calls.remove(position);
+        }
+    }
+
     /// How far behind the replicas are that rules may still ask for.
     pub(crate) fn lags(&self) -> BTreeSet<u32> {
         let open = self.calls.iter().filter(|(rule, matched)| !rule.is_used_up(*matched));
@@ -315,6 +322,17 @@ mod tests {
             let hits = [(); 4].map(|()| injector.on_call("a", "params").is_some());
             assert_eq!(hits, expected, "{rule:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_is_taken_back_leaves_the_others_their_counts() {
+        let mut injector = Injector::default();
+        let (spent, other) = (rule("params", 1, 2), rule("heal_op", 1, 1));
+        injector.add(InjectionPlan { calls: vec![spent, other.clone()], blocks: Vec::new() });
+        let hits = [(); 2].map(|()| injector.on_call("a", "params").is_some());
+        injector.withdraw(&other);
+        assert_eq!((hits, injector.on_call("a", "params")), ([true; 2], None));
+        assert_eq!(injector.on_call("a", "heal_op"), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::api::cancel::Cancel;
 use crate::api::chain::{ChainError, TxReceipt};
 use crate::api::scheduler::{Scheduler, TaskHandle};
 use crate::block::{Block, BlockError, Delivered};
-use crate::injection::{CallFault, InjectionPlan, Injector, LAG_BLOCKS_MAX};
+use crate::injection::{CallFault, CallRule, InjectionPlan, Injector, LAG_BLOCKS_MAX};
 use crate::message::{Message, Response};
 use crate::refusal::{ErrorCode, Refusal, sdk};
 use crate::state::State;
@@ -272,6 +272,11 @@ impl SimChain {
     /// Adds faults to those in force.
     pub fn inject(&self, plan: InjectionPlan) {
         self.lock().inject(plan);
+    }
+
+    /// Takes a rule for calls back, however often it has fired. Other faults stay as they are.
+    pub fn withdraw(&self, rule: &CallRule) {
+        self.lock().injector.withdraw(rule);
     }
 
     /// Removes all faults that have not happened yet.

@@ -108,11 +108,10 @@ impl Invariants {
                 op.verifier_supernode_accounts.iter().chain([&op.healer_supernode_account]).collect();
             let world = scene.world;
             let created = op.created_height.cast_signed();
-            // A vote is final: one that trouble has cost was cast at any time.
-            let quiet_since = match op.status {
-                HealOpStatus::Expired => created.max(scene.height - HEAL_WITHIN_BLOCKS),
-                _ => created,
-            };
+            // A vote is final: trouble at any time can have cost one.
+            let votes = world.chain.read(|state| state.audit.heal_votes.get(&op.heal_op_id).cloned());
+            let has_a_no = votes.unwrap_or_default().into_iter().any(|(_, verified)| !verified);
+            let quiet_since = if has_a_no { created } else { created.max(scene.height - HEAL_WITHIN_BLOCKS) };
             let is_excused = participants.iter().any(|account| !world.is_honest(account))
                 || (!world.options.profile.lets_every_heal_succeed()
                     && scene.was_any_touched(&participants, quiet_since));
