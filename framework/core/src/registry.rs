@@ -227,7 +227,11 @@ impl Registry {
     }
 }
 
-fn check_id(plugin_id: &str) -> Result<(), RegistryError> {
+/// Whether a plugin may have this id.
+///
+/// # Errors
+/// If not, with what is allowed.
+pub fn check_id(plugin_id: &str) -> Result<(), RegistryError> {
     let well_formed = plugin_id.len() <= PLUGIN_ID_LEN_MAX
         && plugin_id.starts_with(|first: char| first.is_ascii_lowercase())
         && plugin_id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

@@ -3,6 +3,7 @@
 //! Owns the arguments and their checking. What the commands do is in `commands` and `devnet`.
 
 use crate::commands::keys::KeysCommand;
+use crate::commands::plugins::PluginsCommand;
 use crate::devchain::DevchainArgs;
 use crate::devnet::damage::Damage;
 use crate::sim::{Defect, Profile, Seeds};
@@ -238,25 +239,6 @@ pub enum EvidenceCommand {
     },
 }
 
-/// About plugins.
-#[derive(Debug, Subcommand)]
-pub enum PluginsCommand {
-    /// One line for each plugin of this build.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// What a plugin provides and needs, and its configuration with types, defaults and meaning.
-    Show {
-        /// The plugin's id.
-        id: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// About manifests.
 #[derive(Debug, Subcommand)]
 pub enum ManifestCommand {
@@ -419,6 +401,9 @@ pub struct DevnetArgs {
     /// How the nodes heal.
     #[arg(long, value_enum, default_value_t = Strategy::Minimal)]
     pub strategy: Strategy,
+    /// Let every node load the native plugins of this library, and use them for what they provide; once or several times.
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Vec<PathBuf>,
     /// Length of an epoch in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=3600))]
     pub epoch_seconds: u32,

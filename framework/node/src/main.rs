@@ -16,7 +16,7 @@ mod plugins;
 mod sim;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, ManifestCommand, PluginsCommand, ScenarioCommand, VectorsCommand};
+use cli::{Cli, Command, ManifestCommand, ScenarioCommand, VectorsCommand};
 use output::{Failure, Outcome};
 use std::process::ExitCode;
 
@@ -32,8 +32,7 @@ fn carry_out(command: Command) -> Outcome {
         Command::Sim(args) => sim::simulate(&args),
         Command::Run(args) => asynchronously(commands::run::run(&args)),
         Command::Check(args) => commands::check::check(&args.manifest),
-        Command::Plugins(PluginsCommand::List { json }) => commands::plugins::list(json),
-        Command::Plugins(PluginsCommand::Show { id, json }) => commands::plugins::show(&id, json),
+        Command::Plugins(command) => commands::plugins::carry_out(&command),
         Command::Manifest(ManifestCommand::Schema) => commands::plugins::schema(),
         Command::Keys(command) => commands::keys::carry_out(&command),
         Command::Vectors(VectorsCommand::Check { dir }) => commands::vectors::check(&dir),

@@ -8,6 +8,7 @@ mod check;
 mod describe;
 mod grants;
 mod native;
+mod outline;
 mod plan;
 mod problem;
 mod schema;
@@ -20,6 +21,7 @@ mod tests;
 pub(crate) use native::native_plugins;
 
 pub use describe::{ConfigKey, config_keys};
+pub use outline::{DeclaredPlugin, Outline};
 pub use problem::Problem;
 pub use schema::manifest_schema;
 pub use sections::{IdentitySection, LogFormat, LogSection, NodeSection, SupervisionSection, Tier};

@@ -4,34 +4,19 @@
 use super::check::joined;
 use super::problem::Finding;
 use super::tree::{Data, Entry, Node};
-use super::{Reading, read_toml};
+use super::{DeclaredPlugin, Outline, Reading};
 use crate::native::{NativePlugin, Refusal};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The native plugins that a manifest turns on, and the ids of the others that it turns on. Nothing if it is not TOML.
 pub(crate) fn native_plugins(path: &Path, text: &str) -> (Vec<NativePlugin>, BTreeSet<String>) {
-    let Ok(document) = read_toml(text) else { return Default::default() };
-    let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut native = Vec::new();
-    let mut linked_ids = BTreeSet::new();
-    let entries = document.at(&["plugins"]).map(Node::entries).unwrap_or_default();
-    for entry in entries.iter().filter(|entry| is_on(entry)) {
-        let text_at = |key: &str| entry.node.at(&[key]).and_then(Node::as_text).map(str::to_owned);
-        match text_at("path") {
-            Some(library) if is_native(entry) => native.push(NativePlugin {
-                plugin_id: entry.key.clone(),
-                path: folder.join(library),
-                blake3: text_at("blake3"),
-            }),
-            // Without a file there is nothing to load; the manifest's check says so.
-            None if is_native(entry) => {}
-            _ => {
-                linked_ids.insert(entry.key.clone());
-            }
-        }
-    }
-    (native, linked_ids)
+    let outline = Outline::parse(path, text).unwrap_or_default();
+    let (native, linked): (Vec<DeclaredPlugin>, Vec<DeclaredPlugin>) =
+        outline.plugins.into_iter().filter(|plugin| plugin.enabled).partition(|plugin| plugin.is_native);
+    // Without a file there is nothing to load; the manifest's check says so.
+    let native = native.iter().filter_map(DeclaredPlugin::library).collect();
+    (native, linked.into_iter().map(|plugin| plugin.plugin_id).collect())
 }
 
 /// Whether a plugin's table turns it on.

@@ -10,9 +10,8 @@ use lampkeeper_core::{FileSigner, Manifest, Registry};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Reads a manifest and everything that it resolves to.
-pub fn load(path: &Path) -> Result<(Manifest, Registry), Failure> {
-    let registry = registry().map_err(Failure::failed)?;
+/// The text of a manifest.
+pub fn read(path: &Path) -> Result<String, Failure> {
     let unreadable = |reason: String| {
         let hint = "name another with --manifest, or write one after docs/manifest.md";
         Failure::invalid(format!("{}: {reason}; {hint}", path.display()))
@@ -21,7 +20,13 @@ pub fn load(path: &Path) -> Result<(Manifest, Registry), Failure> {
     if len_bytes > MANIFEST_LEN_BYTES_MAX as u64 {
         return Err(unreadable(format!("{len_bytes} bytes are more than a manifest may have")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Reads a manifest and everything that it resolves to.
+pub fn load(path: &Path) -> Result<(Manifest, Registry), Failure> {
+    let registry = registry().map_err(Failure::failed)?;
+    let text = read(path)?;
     let registry = registry.with_native_of(path, &text);
     let manifest = Manifest::parse(path, &text, &registry).map_err(|problems| {
         Failure::invalid(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))

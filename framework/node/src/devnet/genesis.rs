@@ -238,7 +238,7 @@ fn poll_ms(plan: &Plan) -> u64 {
 
 /// How a node keeps, challenges and heals is the same, whatever its wires.
 fn manifest_with(plan: &Plan, name: &str, wires: &str) -> String {
-    let Plan { chain_id, strategy, epoch_ms, .. } = plan;
+    let Plan { chain_id, strategy, epoch_ms, libraries, .. } = plan;
     let poll_ms = poll_ms(plan);
     let retry_ms = (epoch_ms / 12).clamp(50, 2000);
     let budget_ms = epoch_ms / 2;
@@ -281,7 +281,8 @@ tick_interval_ms = {recheck_ms}
 poll_interval_ms = {poll_ms}
 
 [plugins.{strategy}]
-"#,
+
+{libraries}"#,
         answer_ms = (epoch_ms / 4).clamp(500, 10_000),
         recheck_ms = epoch_ms / 4,
     )

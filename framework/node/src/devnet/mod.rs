@@ -10,6 +10,7 @@ mod disk;
 mod display;
 mod genesis;
 mod happenings;
+mod libraries;
 mod network;
 mod options;
 pub mod processes;

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "the devnet reads the file that it was given")]
 
 use super::damage::{ArtifactKind, Damage};
+use super::libraries;
 use super::story::bytes;
 use crate::cli::{DevnetArgs, Strategy};
 use crate::output::Failure;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub epoch_ms: u64,
     /// How nodes heal.
     pub strategy: Strategy,
+    /// What the nodes load besides their own plugins, as text of their manifests.
+    pub libraries: String,
     /// What is damaged.
     pub damage: Vec<Damage>,
     /// Where everything is kept, absolute.
@@ -64,6 +67,7 @@ impl Plan {
             seed: args.seed,
             epoch_ms: u64::from(args.epoch_seconds) * 1000,
             strategy: args.strategy,
+            libraries: libraries::tables(&args.plugin)?,
             damage: args.damage.clone(),
             data_dir,
             keep: args.keep,

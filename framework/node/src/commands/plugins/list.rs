@@ -1,26 +1,43 @@
 //! `plugins list`, `plugins show` and `manifest schema`: what there is to put into a manifest.
 
+use super::joined;
+use crate::commands::check::read;
 use crate::output::{self, Failure, Outcome};
 use crate::plugins::registry;
 use lampkeeper_core::Registry;
 use lampkeeper_core::manifest::{config_keys, manifest_schema};
-use lampkeeper_core::registry::RegisteredPlugin;
+use lampkeeper_core::registry::{Origin, RegisteredPlugin};
 use serde_json::json;
+use std::path::Path;
 
 fn all() -> Result<Registry, Failure> {
     registry().map_err(Failure::failed)
 }
 
-/// One line for each plugin.
-pub fn list(as_json: bool) -> Outcome {
-    let registry = all()?;
+/// One line for each plugin. With a manifest its libraries are let in as when a node starts, and what was refused is
+/// listed with the reason.
+pub fn list(manifest: Option<&Path>, as_json: bool) -> Outcome {
+    let registry = match manifest {
+        Some(path) => all()?.with_native_of(path, &read(path)?),
+        None => all()?,
+    };
     if as_json {
-        output::json(&registry.plugins().map(describe).collect());
+        let refused = registry
+            .refused()
+            .map(|(id, refusal)| json!({ "id": id, "tier": "native", "refused": refusal.to_string() }));
+        output::json(&registry.plugins().map(describe).chain(refused).collect());
         return Ok(());
     }
     for plugin in registry.plugins() {
         let descriptor = plugin.descriptor();
-        output::line(format!("{:<18} {:<8} {}", descriptor.id, descriptor.version, descriptor.summary));
+        let from = match plugin.origin() {
+            Origin::Native { path, .. } => format!(" (native: {})", path.display()),
+            _ => String::new(),
+        };
+        output::line(format!("{:<18} {:<8} {}{from}", descriptor.id, descriptor.version, descriptor.summary));
+    }
+    for (id, refusal) in registry.refused() {
+        output::line(format!("{id:<18} refused: {refusal}"));
     }
     Ok(())
 }
@@ -82,15 +99,11 @@ fn describe(plugin: &RegisteredPlugin) -> serde_json::Value {
         "id": descriptor.id,
         "version": descriptor.version,
         "summary": descriptor.summary,
+        "tier": if plugin.is_native() { "native" } else { "static" },
         "provides": descriptor.provides.iter().map(|seam| seam.name()).collect::<Vec<_>>(),
         "needs": needs,
         "config": config_keys(plugin.config_schema()),
     })
-}
-
-fn joined(items: impl Iterator<Item = String>) -> String {
-    let items: Vec<_> = items.collect();
-    if items.is_empty() { "nothing".to_owned() } else { items.join(", ") }
 }
 
 fn unknown(registry: &Registry, id: &str) -> Failure {
