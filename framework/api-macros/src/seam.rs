@@ -47,6 +47,10 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     let implementation = implementation(&plain, &methods, async_trait.as_ref());
     let cross = cross(&plain.ident, arguments.boxed);
     let (ident, name) = (&plain.ident, &arguments.name);
+    let method_names = plain.items.iter().filter_map(|entry| match entry {
+        TraitItem::Fn(function) => Some(function.sig.ident.to_string()),
+        _ => None,
+    });
     Ok(quote! {
         #async_trait
         #plain
@@ -58,6 +62,7 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
         impl crate::guard::SeamTrait for dyn #ident {
             const NAME: &'static str = #name;
             const DIGEST: u64 = #digest;
+            const METHODS: &'static [&'static str] = &[#(#method_names),*];
         }
     })
 }

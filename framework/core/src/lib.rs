@@ -7,11 +7,12 @@
 //! The way through: [`Registry`] → [`Manifest::parse`] → [`Node::start`] → [`Node::drain`].
 //!
 //! What must stay absent here: clocks, timers, spawned tasks and sockets (they come from the scheduler and transport
-//! seams); files, except for the node's key and the libraries of native plugins; unsafe code, except for loading those.
+//! seams); files, except for the node's key, the libraries of native plugins and recordings; unsafe code, except for loading those.
 #![deny(unsafe_code)]
 
 pub mod account;
 pub mod identity;
+pub mod inject;
 pub mod manifest;
 pub mod native;
 pub mod node;

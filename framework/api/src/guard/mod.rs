@@ -15,6 +15,7 @@ mod answer;
 mod contain;
 mod cross;
 mod passage;
+mod recording;
 mod work;
 
 #[cfg(test)]
@@ -24,6 +25,10 @@ pub use answer::{Answer, SeamError};
 pub use contain::{contained, contained_drop, panic_words};
 pub use cross::Cross;
 pub use passage::{Codec, Passage};
+pub use recording::{
+    ANSWER_LEN_BYTES_MAX, ARGUMENTS_LEN_BYTES_MAX, ArgumentsText, RECORDING_LEN_BYTES_MAX, RECORDING_VERSION,
+    RecordedCall, Recording, RecordingError, RecordingHeader, ReplayGate, is_identity,
+};
 pub(crate) use work::{run_blocking, spawn};
 
 use crate::BoxFuture;
@@ -240,6 +245,8 @@ pub trait SeamTrait {
     const NAME: &'static str;
     /// A digest of the trait's tokens.
     const DIGEST: u64;
+    /// The names of its own methods, in their order.
+    const METHODS: &'static [&'static str];
 }
 
 /// A live object behind a gate: implements a seam's trait by forwarding every method of `P`'s target.

@@ -7,6 +7,7 @@
 mod check;
 mod describe;
 mod grants;
+mod inject;
 mod native;
 mod outline;
 mod plan;
@@ -21,11 +22,13 @@ mod tests;
 pub(crate) use native::native_plugins;
 
 pub use describe::{ConfigKey, config_keys};
+pub use inject::INJECTIONS_MAX;
 pub use outline::{DeclaredPlugin, Outline};
 pub use problem::Problem;
 pub use schema::manifest_schema;
 pub use sections::{IdentitySection, LogFormat, LogSection, NodeSection, SupervisionSection, Tier};
 
+use crate::inject::Injection;
 use crate::native::NativePlugin;
 use crate::registry::{RegisteredPlugin, Registry};
 use crate::resolve::Plan;
@@ -56,6 +59,8 @@ pub struct Manifest {
     pub plugins: BTreeMap<String, PluginSection>,
     /// Which plugin was chosen to provide a seam, by the seam's name.
     pub provide: BTreeMap<String, String>,
+    /// What is put in front of seams, in the manifest's order.
+    pub inject: Vec<Injection>,
     /// What to start, in order, and who is given what.
     pub plan: Plan,
 }
@@ -111,6 +116,7 @@ impl Manifest {
         let sections = reading.sections();
         let enabled = reading.plugins();
         let plan = plan::plan(&mut reading, &enabled);
+        inject::check(&mut reading, plan.as_ref());
         let findings = reading.findings;
         match (sections, plan, findings.is_empty()) {
             (Some(sections), Some(plan), true) => Ok(assemble(path, text, &document, sections, plan)),
@@ -160,6 +166,11 @@ fn assemble(path: &Path, text: &str, document: &Node, sections: sections::Sectio
         let native = native::declared(&id, folder, table.path, table.blake3);
         (id, PluginSection { enabled: table.enabled, tier: table.tier, native, config, line })
     });
+    let places = inject::places(document);
+    let inject = sections.inject.into_iter().zip(places).filter_map(|(table, span)| {
+        let line = Finding::new(&span, "", "").located(path, text).line;
+        table.injection(folder, line)
+    });
     Manifest {
         path: path.to_owned(),
         node,
@@ -168,6 +179,7 @@ fn assemble(path: &Path, text: &str, document: &Node, sections: sections::Sectio
         supervision: sections.supervision,
         plugins: plugins.collect(),
         provide: sections.provide,
+        inject: inject.collect(),
         plan,
     }
 }

@@ -180,6 +180,9 @@ pub(super) struct Sections {
     /// Which plugin provides a seam, where several could.
     #[serde(default)]
     pub(super) provide: BTreeMap<String, String>,
+    /// What is put in front of seams, for tests.
+    #[serde(default)]
+    pub(super) inject: Vec<super::inject::InjectTable>,
 }
 
 /// One plugin, as it is written.

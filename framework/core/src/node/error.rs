@@ -77,6 +77,12 @@ pub enum StartError {
     /// The transport could not start to answer calls.
     #[error("serving calls failed: {0}")]
     Serve(CallError),
+    /// What the manifest injects can't be: a file that can't be written, or is no recording.
+    #[error("{reason}")]
+    Injection {
+        /// Which injection, and why not.
+        reason: String,
+    },
     /// A plugin panicked when it was asked for something.
     #[error("plugin {plugin_id} panicked when asked for {what}: {message}")]
     Panicked {
@@ -98,7 +104,7 @@ impl StartError {
             | Self::DuplicateRoute { .. }
             | Self::NoTransport { .. } => StartErrorKind::Configuration,
             Self::Serve(CallError::Unavailable { .. }) => StartErrorKind::Defect,
-            Self::TimedOut { .. } | Self::Serve(_) => StartErrorKind::Environment,
+            Self::TimedOut { .. } | Self::Serve(_) | Self::Injection { .. } => StartErrorKind::Environment,
             Self::Plugin(PluginError::MissingSeam { .. } | PluginError::Panicked { .. })
             | Self::NotProvided { .. }
             | Self::NotDeclared { .. }

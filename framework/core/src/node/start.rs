@@ -3,6 +3,7 @@
 use super::seams::{self, Available, granted};
 use super::{CORE, Closing, Node, NodeHost, NodePhase, PluginState, StartError, StartedPlugin, close_all};
 use crate::account::{AccountGate, EnterRuntime, Panics};
+use crate::inject::Injections;
 use crate::manifest::Manifest;
 use crate::registry::{HOST_PROVIDER, RegisteredPlugin, Registry};
 use crate::resolve::PlannedPlugin;
@@ -47,6 +48,7 @@ struct Starting<'a> {
     /// The node's scheduler, as soon as its provider was made.
     scheduler: Option<Arc<dyn Scheduler>>,
     runtime: Option<Arc<dyn EnterRuntime>>,
+    injections: Injections,
 }
 
 impl<'a> Starting<'a> {
@@ -69,6 +71,8 @@ impl<'a> Starting<'a> {
         if let (Some(HOST_PROVIDER), Some(scheduler)) = (scheduler_is_ours, &provided.scheduler) {
             telemetry.set_step_clock(Arc::clone(scheduler));
         }
+        let injections = Injections::prepare(&manifest.inject, &telemetry)
+            .map_err(|reason| StartError::Injection { reason })?;
         let available = BTreeMap::from([(HOST_PROVIDER.to_owned(), provided)]);
         let mut starting = Self {
             manifest,
@@ -79,6 +83,7 @@ impl<'a> Starting<'a> {
             plugins: Vec::new(),
             scheduler: None,
             runtime: host.runtime.clone(),
+            injections,
         };
         starting.look_for_scheduler();
         Ok(starting)
@@ -141,12 +146,14 @@ impl<'a> Starting<'a> {
         let span = telemetry.span().clone();
         let config = self.manifest.plugins.get(&planned.plugin_id).map(|section| section.config.to_string());
         let abroad = registered.is_native().then(|| Border::giving(self.host_gate()));
+        let mut seams = granted(&planned.grants, &self.available, &telemetry, abroad.as_ref());
+        self.injections.put_before(&planned.plugin_id, &planned.grants, &mut seams);
         let provides_transport = descriptor.provides.contains(&Seam::Transport);
         let context = PluginContext {
             plugin_id: planned.plugin_id.clone(),
             node: self.info.clone(),
             config_json: config.unwrap_or_else(|| "{}".to_owned()),
-            seams: granted(&planned.grants, &self.available, &telemetry, abroad.as_ref()),
+            seams,
             telemetry: match &abroad {
                 Some(border) => (Arc::new(telemetry) as Arc<dyn Telemetry>).cross(border),
                 None => Arc::new(telemetry),
@@ -253,6 +260,10 @@ impl<'a> Starting<'a> {
         }
         for remark in self.manifest.plan.steps.iter().flat_map(PlannedPlugin::remarks) {
             core.log(Level::Warn, &remark, &[]);
+        }
+        for injection in &self.manifest.inject {
+            let message = format!("this node is under test: {}", injection.describe());
+            core.log(Level::Warn, &message, &[]);
         }
         let policy = self.manifest.supervision.into();
         for plugin in &mut self.plugins {

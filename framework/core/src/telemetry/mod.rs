@@ -80,6 +80,11 @@ impl NodeTelemetry {
         Self { limits: Some(limits), ..self }
     }
 
+    /// The node's scheduler, once it runs.
+    pub(crate) fn scheduler(&self) -> Option<Arc<dyn Scheduler>> {
+        self.clock.get().cloned()
+    }
+
     /// Steps are measured from now on. Not through a gate, which would measure itself.
     pub(crate) fn set_step_clock(&self, scheduler: Arc<dyn Scheduler>) {
         let _ = self.step_clock.set(scheduler);

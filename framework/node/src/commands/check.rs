@@ -43,6 +43,9 @@ pub fn check(path: &Path) -> Outcome {
     if let Some(line) = advisory().line(&manifest) {
         output::remark(&format!("{}: note: {line}", path.display()));
     }
+    for injection in &manifest.inject {
+        output::remark(&format!("{}: note: under test: {}", path.display(), injection.describe()));
+    }
     if !problems.is_empty() {
         let problems: Vec<_> =
             problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect();
