@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use lampkeeper_protocol::artifact_key::ArtifactKey;
 use lampkeeper_protocol::cascade::codec::{
     self, CodecError, EncodedFile, FILE_LEN_BYTES_MAX, FileSource, PACKET_LEN_BYTES, PacketSource,
-    Parameters, SYMBOL_LEN_BYTES,
+    Parameters, RepairMaker, SYMBOL_LEN_BYTES,
 };
 use raptorq::{Decoder, Encoder, EncodingPacket, ObjectTransmissionInformation};
 
@@ -374,6 +374,7 @@ fn chosen_symbols_are_regenerated_as_encoded() {
             })
             .unwrap();
             check_regenerated(&fixture, wanted, &from_file, "from the file");
+            check_repair(&fixture, wanted);
 
             // All source symbols but one, and just enough repair symbols, as a holder has them.
             let available: Vec<u32> = (1..first_repair + 3).collect();
@@ -393,6 +394,42 @@ fn chosen_symbols_are_regenerated_as_encoded() {
             check_regenerated(&fixture, wanted, &from_packets, "from packets");
         }
     }
+}
+
+/// Makes the repair symbols among these from a file that comes piece by piece.
+fn check_repair(fixture: &Fixture, wanted: &[u32]) {
+    let parameters = fixture.parameters();
+    let mut maker = RepairMaker::new(parameters, wanted).unwrap();
+    let mut end = 0;
+    while let Some(range) = maker.wants() {
+        assert_eq!(range.start, end, "in order");
+        end = range.end;
+        let piece = fixture.file[range.start as usize..range.end as usize].to_vec();
+        let too_short = maker.take(piece[1..].to_vec(), workers(1));
+        assert!(matches!(too_short, Err(CodecError::Read(_))), "{too_short:?}");
+        maker.take(piece, workers(2)).unwrap();
+    }
+    let mut made = BTreeMap::new();
+    maker
+        .finish(workers(2), |batch| {
+            made.extend(batch.into_iter().map(|packet| (packet.esi(), packet)));
+            Ok(())
+        })
+        .unwrap();
+    let is_repair = |esi: &u32| *esi >= parameters.source_symbols();
+    let wanted: Vec<u32> = wanted.iter().copied().filter(is_repair).collect();
+    assert!(wanted.is_empty() || end == fixture.file.len() as u64, "all of the file is read");
+    check_regenerated(fixture, &wanted, &made, "piece by piece");
+}
+
+#[test]
+fn repair_symbols_are_not_made_from_half_a_file() {
+    let parameters = Parameters::for_file_len(200_000).unwrap();
+    let esi = parameters.total_symbols() - 1;
+    let unfinished = RepairMaker::new(&parameters, &[esi]).unwrap().finish(workers(1), |_| Ok(()));
+    assert!(matches!(unfinished, Err(CodecError::Read(_))), "{unfinished:?}");
+    let unknown = RepairMaker::new(&parameters, &[esi + 1]).err();
+    assert!(matches!(unknown, Some(CodecError::UnknownSymbol { .. })), "{unknown:?}");
 }
 
 fn check_regenerated(fixture: &Fixture, wanted: &[u32], made: &BTreeMap<u32, codec::Packet>, how: &str) {

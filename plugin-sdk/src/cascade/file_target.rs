@@ -4,6 +4,7 @@ use super::hasher::DataHasher;
 use crate::api::staging::{STAGED_IO_LEN_BYTES_MAX, Staging};
 use crate::api::store::StoreError;
 use async_trait::async_trait;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The most bytes that one call reads or writes.
@@ -74,19 +75,19 @@ impl FileTarget for StagedFile {
     }
 }
 
-/// Hands every part of the file, in order, to `take`.
-pub(super) async fn for_each_part(
+/// Hands every part of a range of the file, in order, to `take`.
+async fn for_each_part(
     target: &dyn FileTarget,
-    len_bytes: u64,
+    range: Range<u64>,
     mut take: impl FnMut(Vec<u8>) + Send,
 ) -> Result<(), TargetError> {
-    let mut offset = 0;
-    while offset < len_bytes {
-        let wanted = usize::try_from(len_bytes - offset).unwrap_or(usize::MAX).min(TARGET_IO_LEN_BYTES_MAX);
+    let mut offset = range.start;
+    while offset < range.end {
+        let wanted = usize::try_from(range.end - offset).unwrap_or(usize::MAX).min(TARGET_IO_LEN_BYTES_MAX);
         let part = target.read_at(offset, wanted).await?;
         if part.is_empty() {
             return Err(TargetError::Io {
-                attempted: format!("reading a file of {len_bytes} bytes back"),
+                attempted: format!("reading a file back up to byte {}", range.end),
                 reason: format!("it ends after {offset} bytes"),
             });
         }
@@ -99,7 +100,7 @@ pub(super) async fn for_each_part(
 /// Hashes the file, holding one part at a time.
 pub(super) async fn hash_file(target: &dyn FileTarget, len_bytes: u64) -> Result<DataHasher, TargetError> {
     let mut hasher = DataHasher::new();
-    for_each_part(target, len_bytes, |part| hasher.update(&part)).await?;
+    for_each_part(target, 0..len_bytes, |part| hasher.update(&part)).await?;
     Ok(hasher)
 }
 
@@ -108,7 +109,12 @@ pub(super) async fn hash_file(target: &dyn FileTarget, len_bytes: u64) -> Result
 /// # Errors
 /// The place failed, or the file is shorter.
 pub async fn read_whole_file(target: &dyn FileTarget, len_bytes: u64) -> Result<Vec<u8>, TargetError> {
-    let mut file = Vec::with_capacity(usize::try_from(len_bytes).unwrap_or(0));
-    for_each_part(target, len_bytes, |part| file.extend_from_slice(&part)).await?;
-    Ok(file)
+    read_range(target, 0..len_bytes).await
+}
+
+/// A range of the file in memory.
+pub(super) async fn read_range(target: &dyn FileTarget, range: Range<u64>) -> Result<Vec<u8>, TargetError> {
+    let mut bytes = Vec::with_capacity(usize::try_from(range.end - range.start).unwrap_or(0));
+    for_each_part(target, range, |part| bytes.extend_from_slice(&part)).await?;
+    Ok(bytes)
 }

@@ -4,14 +4,14 @@
 
 use super::TicketDocuments;
 use super::documents::with_sources;
-use super::file_target::{FileTarget, TargetError};
+use super::file_target::{FileTarget, TargetError, read_range};
 use super::handoff::{Handoff, HandoffSender};
 use super::reconstruct::workers;
 use super::windows::{read_run, runs};
 use crate::api::network::Artifact;
 use crate::api::scheduler::{Scheduler, TaskFailure, blocking};
 use crate::protocol::artifact_key::ArtifactKey;
-use crate::protocol::cascade::codec::{self, CodecError, Packet};
+use crate::protocol::cascade::codec::{self, CodecError, Packet, RepairMaker};
 use async_trait::async_trait;
 use futures::future::join;
 use std::collections::BTreeSet;
@@ -88,14 +88,15 @@ pub async fn regenerate_source_symbols(
     Ok(())
 }
 
-/// Makes chosen repair symbols from the file.
+/// Makes chosen repair symbols from the file, which is read once, 10 MiB at a time. Up to 512 symbols are held as well;
+/// where more are wanted, 1.1 x the file.
 ///
 /// # Errors
 /// See [`RegenerateError`].
 pub async fn regenerate_repair_symbols(
     documents: &TicketDocuments,
     scheduler: &dyn Scheduler,
-    file: Arc<Vec<u8>>,
+    file: &dyn FileTarget,
     esis: &BTreeSet<u32>,
     sink: &mut dyn PacketSink,
 ) -> Result<(), RegenerateError> {
@@ -104,11 +105,28 @@ pub async fn regenerate_repair_symbols(
     if esis.is_empty() {
         return Ok(());
     }
+    let workers = workers(scheduler);
+    let mut maker =
+        compute(scheduler, "regenerate-plan", move || RepairMaker::new(&parameters, &esis)).await?;
+    while let Some(range) = maker.wants() {
+        let piece = read_range(file, range).await.map_err(RegenerateError::Target)?;
+        let take = move || maker.take(piece, workers).map(|()| maker);
+        maker = compute(scheduler, "regenerate-piece", take).await?;
+    }
     make(documents, scheduler, sink, move |workers, sender| {
-        let hand_on = |batch| sender.send(batch).map_err(io::Error::from);
-        codec::regenerate(&parameters, &file[..], &esis, workers, hand_on)
+        maker.finish(workers, |batch| sender.send(batch).map_err(io::Error::from))
     })
     .await
+}
+
+/// Computes on another thread.
+async fn compute<T: Send + 'static>(
+    scheduler: &dyn Scheduler,
+    name: &str,
+    work: impl FnOnce() -> Result<T, CodecError> + Send + 'static,
+) -> Result<T, RegenerateError> {
+    let computed = blocking(scheduler, name, work).await.map_err(RegenerateError::Work)?;
+    computed.map_err(|error| RegenerateError::Codec { reason: with_sources(&error) })
 }
 
 /// Makes all symbols from the file, as its creator did.

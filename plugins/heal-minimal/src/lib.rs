@@ -5,7 +5,8 @@
 //! the healing service's.
 //!
 //! Cost follows the damage: where all source symbols are at hand nothing is solved and memory stays constant; a lost
-//! source symbol is a slice of the file; a lost repair symbol takes the file in memory once.
+//! source symbol is a slice of the file; up to 512 lost repair symbols take one reading of the file, piece by piece, and
+//! more of them its intermediate symbols, which are a little more than the file.
 #![forbid(unsafe_code)]
 
 mod survey;
@@ -13,8 +14,8 @@ mod survey;
 use lampkeeper_plugin_sdk::api::Account;
 use lampkeeper_plugin_sdk::api::heal::{HealCost, HealError, HealJob, HealStrategy, Reconstruction};
 use lampkeeper_plugin_sdk::cascade::{
-    HealWorkbench, StagedFile, Stager, TicketDocuments, read_whole_file, regenerate_error,
-    regenerate_repair_symbols, regenerate_source_symbols, target_error, unless_cancelled,
+    HealWorkbench, StagedFile, Stager, TicketDocuments, regenerate_error, regenerate_repair_symbols,
+    regenerate_source_symbols, unless_cancelled,
 };
 use lampkeeper_plugin_sdk::prelude::*;
 use std::sync::Arc;
@@ -94,15 +95,10 @@ impl HealMinimal {
         regenerate_source_symbols(documents, file, &survey.lacking_symbols, stager)
             .await
             .map_err(|error| regenerate_error(job, &error))?;
-        let first_repair = documents.parameters().source_symbols();
-        if survey.lacking_symbols.range(first_repair..).next().is_some() {
-            let len_bytes = documents.parameters().len_bytes();
-            let file = read_whole_file(file, len_bytes).await.map_err(|error| target_error(&error))?;
-            let scheduler = &*self.bench.scheduler;
-            regenerate_repair_symbols(documents, scheduler, Arc::new(file), &survey.lacking_symbols, stager)
-                .await
-                .map_err(|error| regenerate_error(job, &error))?;
-        }
+        let scheduler = &*self.bench.scheduler;
+        regenerate_repair_symbols(documents, scheduler, file, &survey.lacking_symbols, stager)
+            .await
+            .map_err(|error| regenerate_error(job, &error))?;
         Ok(self.bench.elapsed_ms(begun))
     }
 

@@ -9,6 +9,7 @@ use lampkeeper_plugin_sdk::api::network::{
 use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_plugin_sdk::cascade::fixture::TicketFixture;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
+use lampkeeper_plugin_sdk::protocol::cascade::codec::Parameters;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -121,8 +122,8 @@ impl PacketFile {
             places: self.places,
             dir: self.dir,
         };
-        // A sixth of the symbols are source symbols; the rest are repair symbols.
-        let source = self.symbols.len() / 6;
+        let len_bytes = std::fs::metadata(network.dir.join("file")).unwrap().len();
+        let source = Parameters::for_file_len(len_bytes).unwrap().source_symbols() as usize;
         let spread = |from: &[ArtifactKey], count: usize| -> Vec<ArtifactKey> {
             (0..count.min(from.len())).map(|number| from[number * from.len() / count]).collect()
         };

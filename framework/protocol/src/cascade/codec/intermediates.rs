@@ -26,6 +26,38 @@ pub(super) struct Intermediates {
     first_repair_esi: u32,
 }
 
+/// Intermediate symbols of which some columns are computed.
+pub(super) struct IntermediatesBuilder {
+    program: Program,
+    hasher: blake3::Hasher,
+    rows: Vec<Vec<u8>>,
+}
+
+impl IntermediatesBuilder {
+    /// Solves; no columns yet.
+    pub(super) fn new(parameters: &Parameters) -> Result<Self, CodecError> {
+        let program = program_from_file(parameters, Program::for_intermediates)?;
+        let rows = (0..program.outputs()).map(|_| Vec::with_capacity(SYMBOL_LEN_BYTES)).collect();
+        Ok(Self { program, hasher: blake3::Hasher::new(), rows })
+    }
+
+    /// Adds the next columns, from the next piece of the file: `in_file` bytes and padding.
+    pub(super) fn extend(&mut self, piece: &[u8], in_file: usize, columns: usize, workers: NonZeroUsize) {
+        let inputs: Vec<&[u8]> = piece.chunks_exact(columns).collect();
+        let stripes = run_on_stripes(&self.program, &inputs, columns, workers);
+        extend_and_hash(&mut self.rows, &stripes, &mut self.hasher, &piece[..in_file], workers);
+    }
+
+    /// The intermediate symbols, and the hash of the file.
+    pub(super) fn finish(self, parameters: &Parameters) -> (Intermediates, ArtifactKey) {
+        let first_repair_esi = parameters.source_symbols();
+        let repair_esis: Vec<u32> = (first_repair_esi..parameters.total_symbols()).collect();
+        let combinations = Combinations::of(parameters, &repair_esis);
+        let block_hash = ArtifactKey::from_bytes(*self.hasher.finalize().as_bytes());
+        (Intermediates { rows: self.rows, combinations, first_repair_esi }, block_hash)
+    }
+}
+
 impl Intermediates {
     /// Reads the file once, in order, and solves for its intermediate symbols. Also hashes it.
     pub(super) fn of_file(
@@ -33,23 +65,13 @@ impl Intermediates {
         source: &(impl FileSource + ?Sized),
         workers: NonZeroUsize,
     ) -> Result<(Self, ArtifactKey), CodecError> {
-        let program = program_from_file(parameters, Program::for_intermediates)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut rows: Vec<Vec<u8>> =
-            (0..program.outputs()).map(|_| Vec::with_capacity(SYMBOL_LEN_BYTES)).collect();
+        let mut builder = IntermediatesBuilder::new(parameters)?;
         let mut piece = Vec::new();
         for sub_block in parameters.sub_block_list() {
-            let width = sub_block.columns.len();
             let in_file = read_sub_block(source, parameters, &sub_block, &mut piece)?;
-            let inputs: Vec<&[u8]> = piece.chunks_exact(width).collect();
-            let stripes = run_on_stripes(&program, &inputs, width, workers);
-            extend_and_hash(&mut rows, &stripes, &mut hasher, &piece[..in_file], workers);
+            builder.extend(&piece, in_file, sub_block.columns.len(), workers);
         }
-        let first_repair_esi = parameters.source_symbols();
-        let repair_esis: Vec<u32> = (first_repair_esi..parameters.total_symbols()).collect();
-        let combinations = Combinations::of(parameters, &repair_esis);
-        let block_hash = ArtifactKey::from_bytes(*hasher.finalize().as_bytes());
-        Ok((Self { rows, combinations, first_repair_esi }, block_hash))
+        Ok(builder.finish(parameters))
     }
 
     /// Completes a draft if it is one of a repair symbol.
@@ -115,7 +137,7 @@ pub(super) fn program_from_file(
 
 /// Reads the piece of the file that is a sub-block into `piece`, one sub-symbol after another, zero-padded. Returns
 /// how much of it is in the file.
-pub(super) fn read_sub_block(
+fn read_sub_block(
     source: &(impl FileSource + ?Sized),
     parameters: &Parameters,
     sub_block: &SubBlock,

@@ -1,7 +1,7 @@
 //! The erasure code of a ticket's file: RaptorQ as wire 4.7 fixes it, in bounded memory and on several cores.
 //!
 //! Owns the geometry of a file ([`Parameters`]), turning a file into packets ([`encode`]), packets back into the file
-//! ([`decode`]), and making chosen packets again ([`regenerate`], [`regenerate_from_packets`]). Leaves files, stores
+//! ([`decode`]), and making chosen packets again ([`regenerate`], [`RepairMaker`], [`regenerate_from_packets`]). Leaves files, stores
 //! and threads that outlive a call to others: bytes come and go through [`FileSource`], [`PacketSource`] and a
 //! closure, and the threads of one call have ended when it returns.
 //!
@@ -53,6 +53,7 @@ mod parameters;
 mod program;
 mod recovery;
 mod regenerate;
+mod repair;
 mod solver;
 mod source;
 mod stripes;
@@ -66,4 +67,5 @@ pub use parameters::{
     SYMBOL_LEN_BYTES_REQUESTED,
 };
 pub use regenerate::{regenerate, regenerate_from_packets};
+pub use repair::RepairMaker;
 pub use source::{FileSource, PacketSource};

@@ -3,23 +3,18 @@
 //! A source symbol is a slice of the file and needs no arithmetic. Repair symbols are computed stripe by stripe, so that
 //! the intermediate symbols of the file are never all in memory, unless so many are wanted that it pays.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use super::CodecError;
 use super::batch::{PACKETS_PER_BATCH, RepairSymbols, make_batch};
-use super::intermediates::{Intermediates, program_from_file, read_sub_block};
 use super::packet::{Packet, PacketDraft};
 use super::parallel::for_each;
 use super::parameters::Parameters;
 use super::program::Program;
 use super::recovery::{Recovery, check_headers, distinct, read_sub_symbols};
-use super::solver::Combinations;
+use super::repair::{REPAIR_SYMBOLS_AT_ONCE_MAX, RepairMaker, none};
 use super::source::{FileSource, PacketSource};
 use super::stripes::run_on_stripes;
-
-/// Up to this many repair symbols (32 MiB) are all computed before the first is handed on.
-const REPAIR_SYMBOLS_AT_ONCE_MAX: usize = 512;
 
 /// Makes the packets with these ESIs from the file and hands them on in ascending order, each once, in batches of at
 /// most 16 MiB.
@@ -46,11 +41,8 @@ pub fn regenerate(
     let esis: Vec<u32> = distinct(parameters, esis)?.into_iter().collect();
     let first_repair = esis.partition_point(|esi| *esi < parameters.source_symbols());
     let mut repair = match &esis[first_repair..] {
-        [] => RepairSymbols::Drafts(BTreeMap::new()),
-        few if few.len() <= REPAIR_SYMBOLS_AT_ONCE_MAX => {
-            RepairSymbols::Drafts(repair_drafts(parameters, source, few, workers)?)
-        }
-        _ => RepairSymbols::Intermediates(Intermediates::of_file(parameters, source, workers)?.0),
+        [] => none(),
+        wanted => repair_symbols(parameters, source, wanted, workers)?,
     };
     for esis in esis.chunks(PACKETS_PER_BATCH) {
         sink(make_batch(parameters, source, &mut repair, esis, workers)?).map_err(CodecError::Write)?;
@@ -59,24 +51,19 @@ pub fn regenerate(
 }
 
 /// Computes repair symbols in one pass over the file.
-fn repair_drafts(
+fn repair_symbols(
     parameters: &Parameters,
     source: &(impl FileSource + ?Sized),
     esis: &[u32],
     workers: NonZeroUsize,
-) -> Result<BTreeMap<u32, PacketDraft>, CodecError> {
-    let wanted = Combinations::of(parameters, esis);
-    let program =
-        program_from_file(parameters, |solution, inputs| Program::for_symbols(&solution, inputs, &wanted))?;
-    let mut drafts: Vec<PacketDraft> = esis.iter().map(|esi| PacketDraft::new(*esi)).collect();
-    let mut piece = Vec::new();
-    for sub_block in parameters.sub_block_list() {
-        let width = sub_block.columns.len();
-        read_sub_block(source, parameters, &sub_block, &mut piece)?;
-        let inputs: Vec<&[u8]> = piece.chunks_exact(width).collect();
-        append_outputs(&program, &inputs, width, workers, &mut drafts);
+) -> Result<RepairSymbols, CodecError> {
+    let mut maker = RepairMaker::new(parameters, esis)?;
+    while let Some(range) = maker.wants() {
+        let mut piece = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
+        source.read_at(range.start, &mut piece).map_err(CodecError::Read)?;
+        maker.take(piece, workers)?;
     }
-    Ok(drafts.into_iter().map(|draft| (draft.esi, draft)).collect())
+    Ok(maker.into_symbols())
 }
 
 /// Makes the packets with these ESIs from other packets, without the file, and hands them on in ascending order, each
@@ -117,7 +104,7 @@ pub fn regenerate_from_packets(
 }
 
 /// Adds the columns of one sub-block to the drafts, which are the program's outputs.
-fn append_outputs(
+pub(super) fn append_outputs(
     program: &Program,
     inputs: &[&[u8]],
     columns: usize,
