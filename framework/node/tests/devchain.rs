@@ -10,7 +10,7 @@ use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::testkit::{TestSigner, context};
 use lampkeeper_scheduler_tokio::TokioScheduler;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -42,13 +42,13 @@ impl Drop for Process {
     }
 }
 
-fn client(signer: &TestSigner, endpoint: &str) -> LumeraClient {
+fn client(dir: &Path, signer: &TestSigner, endpoint: &str) -> LumeraClient {
     let scheduler = TokioScheduler::new(tokio::runtime::Handle::current()).unwrap();
     let node = NodeInfo {
         name: "test".to_owned(),
         account: signer.account().to_owned(),
         chain_id: CHAIN_ID.to_owned(),
-        data_dir: PathBuf::from("."),
+        data_dir: dir.to_owned(),
     };
     let context = context("chain-lumera")
         .node(node)
@@ -80,7 +80,7 @@ async fn a_killed_devchain_goes_on_where_it_was() {
     std::fs::write(dir.path().join("genesis.toml"), genesis).unwrap();
 
     let process = Process::start(dir.path());
-    let before = client(&signer, &process.endpoint);
+    let before = client(dir.path(), &signer, &process.endpoint);
     // Nothing is accepted before the first block.
     while before.status().await.unwrap().latest_height == 0 {}
     let receipt = before.submit(ChainMessage::EpochReport(EpochReportMessage::default())).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_killed_devchain_goes_on_where_it_was() {
     // What the genesis file says is no longer read.
     std::fs::write(dir.path().join("genesis.toml"), "nonsense").unwrap();
     let process = Process::start(dir.path());
-    let after = client(&signer, &process.endpoint);
+    let after = client(dir.path(), &signer, &process.endpoint);
     assert!(after.status().await.unwrap().latest_height >= height);
     assert_eq!(after.epoch_report(signer.account(), 0).await.unwrap().report_height, receipt.height);
     assert_eq!(after.account(signer.account()).await.unwrap().sequence, 1);

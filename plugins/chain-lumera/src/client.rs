@@ -15,6 +15,7 @@ use lampkeeper_plugin_sdk::api::chain::{
     EpochAnchor, EpochInfo, EpochReport, HealOp, HealOpStatus, NodeSuspicion, PAGE_LIMIT_MAX, Page,
     PageRequest, Params, ReporterReliability, Supernode, Ticket, TicketDeterioration, TxReceipt,
 };
+use lampkeeper_plugin_sdk::api::plugin::NodeInfo;
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::telemetry::Telemetry;
@@ -56,14 +57,15 @@ impl std::fmt::Debug for LumeraClient {
 impl LumeraClient {
     pub(crate) fn new(
         settings: Settings,
-        chain_id: &str,
+        node: &NodeInfo,
         signer: Arc<dyn Signer>,
         scheduler: Arc<dyn Scheduler>,
         telemetry: Arc<dyn Telemetry>,
     ) -> Result<Self, String> {
-        let pool = Arc::new(Pool::new(&settings.targets, chain_id, settings.call, scheduler, telemetry)?);
+        let pool =
+            Arc::new(Pool::new(&settings.targets, &node.chain_id, settings.call, scheduler, telemetry)?);
         Ok(Self {
-            sender: Sender::new(Arc::clone(&pool), signer, settings.tx),
+            sender: Sender::new(Arc::clone(&pool), signer, settings.tx, &node.data_dir),
             pool,
             anchors: Mutex::new(BTreeMap::new()),
             told_height: Mutex::new(0),

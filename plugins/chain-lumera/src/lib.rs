@@ -5,8 +5,8 @@
 //! the next one is asked when one fails or falls behind.
 //!
 //! The parts, from below: [`config`] is what may be set; `endpoint` connects; `pool` chooses whom to ask; `fault` and
-//! `rejection` say what a failure means; `convert` translates records and messages; `fee`, `signing` and `sender` make
-//! transactions; `client` is the seam.
+//! `rejection` say what a failure means; `convert` translates records and messages; `fee`, `ledger`, `signing` and `sender`
+//! make transactions; `client` is the seam.
 //!
 //! The crates `cosmrs` and `cosmos-sdk-proto` are not used: they want the secret key where this node only has a
 //! [`Signer`](lampkeeper_plugin_sdk::api::signer::Signer), do not know accounts of the EVM type, and bring older versions
@@ -20,6 +20,7 @@ mod convert;
 mod endpoint;
 mod fault;
 mod fee;
+mod ledger;
 mod pool;
 mod rejection;
 mod sender;
@@ -52,7 +53,7 @@ pub fn connect(context: &PluginContext, config: &ChainLumeraConfig) -> Result<Lu
     }
     let (signer, scheduler) = (context.signer()?, context.scheduler()?);
     let telemetry = Arc::clone(&context.telemetry);
-    LumeraClient::new(settings, &context.node.chain_id, signer, scheduler, telemetry)
+    LumeraClient::new(settings, &context.node, signer, scheduler, telemetry)
         .map_err(|reason| PluginError::CannotStart { plugin_id: context.plugin_id.clone(), reason })
 }
 

@@ -7,6 +7,7 @@ use crate::admission::{AdmissionError, Gate};
 use crate::channel::HandshakeError;
 use crate::config::{Config, millis};
 use crate::executor::OnScheduler;
+use crate::reach;
 use crate::server::{FRAME_LEN_BYTES_MAX, SEND_LEN_BYTES_MAX};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
@@ -39,8 +40,10 @@ pub(crate) struct Pool {
     handshakes: Arc<dyn Permits>,
     /// Given when the node closes its transport.
     closed: Cancel,
-    slots: Mutex<BTreeMap<Key, Slot>>,
+    slots: Arc<Slots>,
 }
+
+type Slots = Mutex<BTreeMap<Key, Slot>>;
 
 #[derive(Clone)]
 struct Slot {
@@ -89,7 +92,7 @@ impl Pool {
         telemetry: Arc<dyn Telemetry>,
     ) -> Self {
         let handshakes = scheduler.permits(config.outgoing_handshakes_max as usize);
-        let slots = Mutex::new(BTreeMap::new());
+        let slots = Arc::new(Mutex::new(BTreeMap::new()));
         Self { config, gate, scheduler, telemetry, handshakes, closed: Cancel::new(), slots }
     }
 
@@ -113,7 +116,32 @@ impl Pool {
         self.telemetry.count("transport_handshakes_total", &labels, 1);
         let live = outcome.map_err(|error| call_error(peer, error))?;
         *connection = Some(live.clone());
+        self.forget_when_idle((peer.account.clone(), peer.address.clone()), &slot);
         Ok(live)
+    }
+
+    /// Lets go of a peer's connection once nobody has called for a while; calls on it end undisturbed.
+    fn forget_when_idle(&self, key: Key, slot: &Slot) {
+        let idle_max = millis(self.config.pooled_idle_max_ms);
+        let (slots, scheduler) = (Arc::downgrade(&self.slots), Arc::clone(&self.scheduler));
+        let connection = Arc::downgrade(&slot.connection);
+        let watching = async move {
+            let mut left = idle_max;
+            loop {
+                scheduler.sleep(left).await;
+                let (Some(slots), Some(connection)) = (slots.upgrade(), connection.upgrade()) else { return };
+                let mut slots = locked(&slots);
+                let own = slots.get(&key).filter(|slot| Arc::ptr_eq(&slot.connection, &connection));
+                let Some(slot) = own else { return };
+                let idle = scheduler.now().since(slot.used);
+                if idle >= idle_max {
+                    slots.remove(&key);
+                    return;
+                }
+                left = idle_max.saturating_sub(idle);
+            }
+        };
+        self.scheduler.spawn("forget an idle peer", Box::pin(watching));
     }
 
     /// The slot of a peer. Idle ones go first when there are too many, then those whose last call is longest ago; calls on
@@ -176,10 +204,10 @@ impl Pool {
         Ok(Connection { sender, origin })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this crate owns the sockets of the transport seam")]
     async fn connect_socket(&self, host: &str, port: u16) -> Result<TcpStream, AdmissionError> {
         let timeout_ms = self.config.connect_timeout_ms;
-        let socket = within(&*self.scheduler, millis(timeout_ms), TcpStream::connect((host, port)))
+        let connecting = reach::connect(host, port, self.config.dial_private_addresses);
+        let socket = within(&*self.scheduler, millis(timeout_ms), connecting)
             .await
             .ok_or(AdmissionError::TooSlow { timeout_ms })??;
         socket.set_nodelay(true)?;
@@ -187,8 +215,12 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.slots)
     }
+}
+
+fn locked(slots: &Slots) -> MutexGuard<'_, BTreeMap<Key, Slot>> {
+    slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a failed connection means for the call that needed it.

@@ -76,6 +76,9 @@ pub struct Config {
     /// How long the answer to that may take.
     pub keepalive_timeout_ms: u64,
 
+    /// Whether peers with addresses of this machine (loopback) and of private networks are called. Without it an address in
+    /// the chain's registry leads to no such place; networks on one machine, or behind one router, need it.
+    pub dial_private_addresses: bool,
     /// How long a TCP connection may take.
     pub connect_timeout_ms: u64,
     /// Connections that this node keeps to others.
@@ -122,6 +125,7 @@ impl Default for Config {
             keepalive_interval_ms: 60_000,
             client_keepalive_interval_ms: 360_000,
             keepalive_timeout_ms: 20_000,
+            dial_private_addresses: false,
             connect_timeout_ms: 5_000,
             pooled_connections_max: 256,
             pooled_idle_max_ms: 600_000,

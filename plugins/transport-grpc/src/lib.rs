@@ -35,6 +35,7 @@ mod crowd;
 mod dispatch;
 mod executor;
 mod known_peers;
+mod reach;
 mod server;
 mod status;
 mod transport;

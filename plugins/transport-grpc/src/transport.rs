@@ -12,6 +12,7 @@ use crate::config::{Config, ShownAs};
 use crate::crowd::Crowd;
 use crate::dispatch::Dispatcher;
 use crate::known_peers::KnownPeers;
+use crate::reach;
 use crate::server::{GrpcServer, Shared};
 use crate::status::from_wire;
 use bytes::Bytes;
@@ -29,7 +30,7 @@ use lampkeeper_plugin_sdk::async_trait;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tonic::Streaming;
 
 /// How much later than the caller a server gives up, so that it is the caller's clock that decides.
@@ -239,12 +240,12 @@ impl Transport for GrpcTransport {
         Ok(Box::new(server))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this crate owns the sockets of the transport seam")]
     async fn probe_port(&self, address: &str, port: u16, timeout: Duration) -> PortState {
         if address.is_empty() || port == 0 {
             return PortState::Unknown;
         }
-        match within(&*self.scheduler, timeout, TcpStream::connect((address, port))).await {
+        let connecting = reach::connect(address, port, self.config.dial_private_addresses);
+        match within(&*self.scheduler, timeout, connecting).await {
             Some(Ok(_)) => PortState::Open,
             Some(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => PortState::Closed,
             Some(Err(_)) | None => PortState::Unknown,

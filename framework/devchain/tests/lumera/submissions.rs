@@ -3,7 +3,7 @@
 
 use crate::support::{
     self, BALANCE_ULUME, BROADCAST, Faults, GET_TX, SIMULATE, Served, at_once, by_timer, claimable,
-    client_of, config, cut,
+    client_in, client_of, config, cut,
 };
 use lampkeeper_chain_lumera::ChainLumeraConfig;
 use lampkeeper_chain_sim::State;
@@ -215,6 +215,29 @@ async fn fees_have_a_limit_each_and_together() {
     assert_eq!((accepted, bench.executed()), (3, 4));
     assert_eq!(telemetry.counter_sum("chain_fee_budget_refusals_total"), 4);
     assert!(client.params().await.is_ok(), "reading goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_for_fees_outlives_the_process() {
+    let bench = Bench::new(at_once());
+    let (client, _) = client_of(&bench.signer, &bench.config());
+    client.submit(claim(1)).await.expect("to learn what it costs");
+    let fee = bench.paid();
+    let config = ChainLumeraConfig { fee_budget: 3 * fee + fee / 2, ..bench.config() };
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut accepted = 0;
+    for id in 2..=8 {
+        // A process each time, which remembers what those before it spent.
+        let (client, telemetry) = client_in(dir.path(), &bench.signer, &config);
+        match client.submit(claim(id)).await {
+            Ok(_) => accepted += 1,
+            Err(error) => {
+                assert!(error.to_string().contains("fee_budget"), "{error}");
+                assert_eq!(telemetry.counter_sum("chain_fee_budget_refusals_total"), 1);
+            }
+        }
+    }
+    assert_eq!((accepted, bench.executed()), (3, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::testkit::{RecordingTelemetry, TestSigner, context};
 use lampkeeper_scheduler_tokio::TokioScheduler;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -127,14 +127,23 @@ pub fn config(endpoints: Vec<String>) -> ChainLumeraConfig {
     }
 }
 
-/// A client for the key of a name.
+/// A client that remembers nothing when it is made again.
 pub fn client_of(signer: &TestSigner, config: &ChainLumeraConfig) -> (Arc<LumeraClient>, RecordingTelemetry) {
+    client_in(Path::new("there is no such directory"), signer, config)
+}
+
+/// A client with a data directory.
+pub fn client_in(
+    data_dir: &Path,
+    signer: &TestSigner,
+    config: &ChainLumeraConfig,
+) -> (Arc<LumeraClient>, RecordingTelemetry) {
     let telemetry = RecordingTelemetry::new();
     let node = NodeInfo {
         name: "test".to_owned(),
         account: signer.account().to_owned(),
         chain_id: CHAIN_ID.to_owned(),
-        data_dir: PathBuf::from("."),
+        data_dir: data_dir.to_owned(),
     };
     let context = context("chain-lumera")
         .node(node)

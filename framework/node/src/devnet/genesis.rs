@@ -205,6 +205,7 @@ fee_budget = {BALANCE_ULUME}
 
 [plugins.transport-grpc.config]
 listen = "{listen}"
+dial_private_addresses = true
 "#,
         poll_ms = poll_ms(plan),
     );

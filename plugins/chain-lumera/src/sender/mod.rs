@@ -12,6 +12,7 @@ use crate::config::TxSettings;
 use crate::convert;
 use crate::fault::{self, Fault, fault_of};
 use crate::fee::{Budget, Percent};
+use crate::ledger::Ledger;
 use crate::pool::{Chosen, Pool};
 use crate::rejection::{
     ALREADY_IN_MEMPOOL, MEMPOOL_IS_FULL, OUT_OF_GAS, Refusal, TIMEOUT_HEIGHT, WRONG_SEQUENCE,
@@ -30,6 +31,7 @@ use outbox::{Earlier, MessageDigest, Outbox, Sent, Watch};
 use prost::{Message, Name};
 use prost_types::Any;
 use sha2::{Digest as _, Sha256};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tonic::Code;
 
@@ -45,6 +47,9 @@ pub(crate) struct Sender {
     settings: TxSettings,
     outbox: Outbox,
     budget: Mutex<Budget>,
+    /// Where the budget is remembered. It is written before a transaction is broadcast; what is given back later may be
+    /// lost with the process, which errs on the side of spending less.
+    ledger: Ledger,
     /// Whose turn it is to take a sequence and broadcast; holds the account's number once that is known.
     turn: AsyncMutex<Option<u64>>,
 }
@@ -75,9 +80,22 @@ enum Step {
 }
 
 impl Sender {
-    pub(crate) fn new(pool: Arc<Pool>, signer: Arc<dyn Signer>, settings: TxSettings) -> Self {
-        let budget = Mutex::new(Budget::new(settings.fee_budget, settings.fee_budget_window));
-        Self { pool, signer, settings, outbox: Outbox::default(), budget, turn: AsyncMutex::new(None) }
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        signer: Arc<dyn Signer>,
+        settings: TxSettings,
+        data_dir: &Path,
+    ) -> Self {
+        let ledger = Ledger::new(data_dir);
+        let earlier = ledger.load().unwrap_or_else(|reason| {
+            let fields = [("because", Value::from(reason))];
+            pool.telemetry.log(Level::Warn, "the fees of earlier runs are not known", &fields);
+            Vec::new()
+        });
+        let now_ms = pool.scheduler.wall_clock_ms();
+        let budget = Budget::new(settings.fee_budget, settings.fee_budget_window, earlier, now_ms);
+        let (budget, turn) = (Mutex::new(budget), AsyncMutex::new(None));
+        Self { pool, signer, settings, outbox: Outbox::default(), budget, ledger, turn }
     }
 
     pub(crate) fn account(&self) -> &str {
@@ -245,6 +263,7 @@ impl Sender {
             .sign(self.signer.as_ref(), self.pool.chain_id(), number)
             .map_err(|error| ChainError::Unavailable { reason: error.to_string() })?;
         self.set_aside(unsigned.fee)?;
+        self.remember_fees();
         let sent = Sent { digest, signed, sequence, timeout_height, fee: unsigned.fee };
         let Some(watch) = self.outbox.add(sent) else {
             self.budget().release(unsigned.fee);
@@ -341,8 +360,7 @@ impl Sender {
             );
             return Err(ChainError::Unavailable { reason });
         }
-        let now = self.pool.scheduler.now();
-        let reserved = self.budget().reserve(fee, now);
+        let reserved = self.budget().reserve(fee, self.pool.scheduler.wall_clock_ms());
         self.tell_budget();
         reserved.map_err(|left| {
             self.pool.telemetry.count("chain_fee_budget_refusals_total", &[], 1);
@@ -356,8 +374,17 @@ impl Sender {
         })
     }
 
+    /// A disk that fails must not silence the node: the budget then holds until the next restart.
+    fn remember_fees(&self) {
+        let spent = self.budget().spent();
+        if let Err(reason) = self.ledger.save(spent) {
+            let fields = [("because", Value::from(reason))];
+            self.pool.telemetry.log(Level::Warn, "fees can't be remembered over a restart", &fields);
+        }
+    }
+
     fn tell_budget(&self) {
-        let left = self.budget().left(self.pool.scheduler.now());
+        let left = self.budget().left(self.pool.scheduler.wall_clock_ms());
         let labels = [("denom", self.settings.fee_denom.as_str())];
         self.pool.telemetry.gauge("chain_fee_budget_left", &labels, left as f64);
     }

@@ -126,6 +126,14 @@ impl<T> SecureStream<T> {
         }
     }
 
+    /// Gives away as much of the opened record as there is room for.
+    fn hand_out(&mut self, buffer: &mut ReadBuf<'_>) {
+        let len_bytes = self.plaintext.len().min(buffer.remaining());
+        let begin = self.plaintext.start;
+        buffer.put_slice(&self.incoming[begin..begin + len_bytes]);
+        self.plaintext.start += len_bytes;
+    }
+
     /// Makes room behind the bytes that are here. The buffer doubles when it is full, so that a peer gets memory only for
     /// bytes that it has sent.
     fn make_room(&mut self) {
@@ -216,10 +224,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for SecureStream<T> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if ready!(this.poll_plaintext(context))? {
-            let len_bytes = this.plaintext.len().min(buffer.remaining());
-            let begin = this.plaintext.start;
-            buffer.put_slice(&this.incoming[begin..begin + len_bytes]);
-            this.plaintext.start += len_bytes;
+            this.hand_out(buffer);
+            // Records are small: whatever else has arrived goes with it. An error among it is told by the next call.
+            while buffer.remaining() > 0 && matches!(this.open_next(), Ok(true)) {
+                this.hand_out(buffer);
+            }
         }
         Poll::Ready(Ok(()))
     }

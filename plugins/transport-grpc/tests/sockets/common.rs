@@ -82,7 +82,7 @@ pub(crate) fn node(seed: &str, chain: &Arc<dyn ChainReader>, config: Config) -> 
 }
 
 pub(crate) fn loopback() -> Config {
-    Config { listen: "127.0.0.1:0".to_owned(), ..Config::default() }
+    Config { listen: "127.0.0.1:0".to_owned(), dial_private_addresses: true, ..Config::default() }
 }
 
 /// Answers and counts.

@@ -4,4 +4,5 @@ mod clock;
 mod common;
 mod conformance;
 mod hostile;
+mod pooling;
 mod serving;

@@ -179,6 +179,29 @@ fn an_address_without_a_server_is_unreachable_and_its_port_closed() {
 }
 
 #[test]
+fn private_addresses_are_called_only_where_the_manifest_says_so() {
+    runtime().block_on(async {
+        let chain = chain(&["alice", "bob"], &[], &[]);
+        let bob = node("bob", &chain, loopback());
+        let (service, _handle, peer) = serve(&bob).await;
+        let (host, port) = peer.address.rsplit_once(':').unwrap();
+        let port = port.parse().unwrap();
+        let strict = node("alice", &chain, Config { dial_private_addresses: false, ..loopback() });
+        for host in [host, "localhost"] {
+            let peer = Peer { account: peer.account.clone(), address: format!("{host}:{port}") };
+            let outcome = strict.transport.call(&peer, ECHO, vec![1], PATIENCE).await;
+            let words = outcome.as_ref().map_err(ToString::to_string);
+            assert!(matches!(outcome, Err(CallError::Unreachable { .. })), "{outcome:?}");
+            assert!(words.is_err_and(|words| words.contains("dial_private_addresses")), "{outcome:?}");
+            assert_eq!(strict.transport.probe_port(host, port, PATIENCE).await, PortState::Unknown);
+        }
+        assert_eq!(service.calls.load(Ordering::Acquire), 0);
+        let open = node("alice", &chain, loopback());
+        assert_eq!(open.transport.call(&peer, ECHO, vec![1], PATIENCE).await, Ok(vec![1]));
+    });
+}
+
+#[test]
 fn peers_that_call_at_the_same_time_are_told_apart() {
     // Handshakes of many pairs at once, each with its own expectation (wire 11.10).
     runtime().block_on(async {
