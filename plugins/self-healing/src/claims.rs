@@ -103,7 +103,7 @@ impl Node {
                 self.tell_dropped(heal_op_id, &claim.ticket_id, status);
             }
         }
-        self.count("self_healing_reconciled_total", "decision", name(decision));
+        self.count_reconciled("healer", name(decision));
         Ok(None)
     }
 

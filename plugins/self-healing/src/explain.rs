@@ -3,7 +3,7 @@
 //! Owns the words. The decisions are those of [`mod@crate::reconcile`], which the service carries out, so that what is told
 //! here is what will happen.
 
-use crate::heard::DENIALS_BELIEVED;
+use crate::heard::EPOCHS_DENIED;
 use crate::reconcile::{ChainSays, Finalizing, PendingClaim, finalizing, is_orphan, pending_claim};
 use lampkeeper_plugin_sdk::api::heal::is_shadow;
 use lampkeeper_plugin_sdk::api::journal::{HealClaim, SubmissionStatus};
@@ -18,14 +18,30 @@ pub struct Explanation {
     pub next: String,
     /// What would be removed and why; `None` if everything stays.
     pub removal: Option<String>,
+    /// How a node that starts with this on its disk goes on by itself; `None` if there is nothing to go on with.
+    pub resumption: Option<&'static str>,
+}
+
+/// How each phase is taken up again when the node starts. Nobody has to ask for it.
+fn resumption(phase: &str) -> Option<&'static str> {
+    match phase {
+        "reconstructing" => Some("the file is reconstructed anew, if the chain still waits for it"),
+        "reconstructed" => Some("it is claimed as it is, if the chain still waits for it"),
+        "claiming" => {
+            Some("the chain is asked for the claim, which is submitted again only if it is not there")
+        }
+        "claimed" => Some("verifiers are served, the verdict is waited for, and what it allows is published"),
+        "verified" => Some("what was not published yet is published"),
+        _ => None,
+    }
 }
 
 fn stays(phase: &'static str, next: impl Into<String>) -> Explanation {
-    Explanation { phase, next: next.into(), removal: None }
+    Explanation { phase, next: next.into(), removal: None, resumption: resumption(phase) }
 }
 
 fn goes(phase: &'static str, next: impl Into<String>, removal: impl Into<String>) -> Explanation {
-    Explanation { phase, next: next.into(), removal: Some(removal.into()) }
+    Explanation { removal: Some(removal.into()), ..stays(phase, next) }
 }
 
 /// Explains a heal of the node with this account from what it has on disk and what the chain says.
@@ -123,8 +139,8 @@ fn holds_claimed(claim: &HealClaim, staging: &StagingState) -> bool {
 fn denied(phase: &'static str) -> Explanation {
     goes(
         phase,
-        "the chain says that there is no such operation; that is believed when it is said again",
-        format!("claim and directory, if the chain says so {DENIALS_BELIEVED} times in a row"),
+        "the chain says that there is no such operation; that is believed when it says nothing else for long",
+        format!("claim and directory, if the chain says nothing else for {EPOCHS_DENIED} epochs"),
     )
 }
 
@@ -194,7 +210,7 @@ mod tests {
             (None, sealed(), nothing.clone(), "reconstructed", "kept until", None),
             (None, sealed(), says(&expired), "ended", "does not want it", Some("when the node starts")),
             (Some(&pending), sealed(), nothing.clone(), "claiming", "is asked", None),
-            (Some(&pending), sealed(), gone.clone(), "claiming", "no such operation", Some("5 times")),
+            (Some(&pending), sealed(), gone.clone(), "claiming", "no such operation", Some("2 epochs")),
             (Some(&pending), sealed(), says(&ours), "claiming", "has executed", None),
             (Some(&pending), sealed(), says(&open), "claiming", "is submitted", None),
             (Some(&pending), StagingState::Absent, says(&open), "claiming", "again", Some("the claim")),
@@ -212,7 +228,7 @@ mod tests {
             ),
             (Some(&submitted), sealed(), says(&others), "ended", "another reconstruction", Some("VERIFIED")),
             (Some(&submitted), sealed(), says(&expired), "ended", "unhealed", Some("EXPIRED")),
-            (Some(&submitted), sealed(), gone, "claimed", "no such operation", Some("in a row")),
+            (Some(&submitted), sealed(), gone, "claimed", "no such operation", Some("nothing else")),
         ];
         for (claim, staging, says, phase, next, removal) in table {
             let told = explain(4, claim, &staging, &says, "me");
@@ -220,10 +236,11 @@ mod tests {
             assert_eq!(told.phase, phase, "{context}");
             assert!(told.next.contains(next), "{context}");
             assert_eq!(told.removal.is_some(), removal.is_some(), "{context}");
+            assert_eq!(told.resumption.is_some(), phase != "ended", "{context}");
             assert!(removal.is_none_or(|part| told.removal.unwrap().contains(part)), "{context}");
         }
         let shadow = explain(shadow_of(4), None, &sealed(), &ChainSays::Nothing, "me");
-        assert_eq!(shadow.phase, "comparing");
+        assert_eq!((shadow.phase, shadow.resumption), ("comparing", None));
         assert!(shadow.removal.unwrap().contains("never published"));
     }
 }

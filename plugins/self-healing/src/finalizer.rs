@@ -19,7 +19,13 @@ impl Node {
         {
             self.warn("a heal operation can't be read; its claim is kept", heal_op_id, error);
         }
-        let says = self.heard.weigh(heal_op_id, ChainSays::of(&answer));
+        let says = ChainSays::of(&answer);
+        // Asked only for a denial, which is rare.
+        let epoch_id = match says {
+            ChainSays::NotFound => self.chain.current_epoch().await.ok().map(|epoch| epoch.epoch_id),
+            ChainSays::Op(_) | ChainSays::Nothing => None,
+        };
+        let says = self.heard.weigh(heal_op_id, says, epoch_id);
         match finalizing(&says, &claim.manifest_hash) {
             Finalizing::Keep => Ok(()),
             Finalizing::Drop { status } => {

@@ -19,7 +19,7 @@
 //! | `self_healing_votes_total` | `result` | votes: `yes`, `no`, or the kind of error |
 //! | `self_healing_fetch_seconds` | | how long a verifier fetched |
 //! | `self_healing_serves_total` | `result` | files served to verifiers, by status code |
-//! | `self_healing_reconciled_total` | `decision` | pending claims that were looked up |
+//! | `self_healing_reconciled_total` | `role`, `decision` | claims and votes of unknown outcome that were looked into |
 //! | `self_healing_deduplicated_total` | `role` | operations passed over because the journal has them |
 //! | `self_healing_past_deadline_total` | `role` | operations passed over because it is too late |
 //! | `self_healing_pending_claims`, `self_healing_staging_bytes` | | at present |

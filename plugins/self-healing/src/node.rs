@@ -143,6 +143,12 @@ impl Node {
         self.telemetry.count(name, &[(label, value)], 1);
     }
 
+    /// Counts what was decided about a claim or a vote of which the outcome was not known.
+    pub(crate) fn count_reconciled(&self, role: &str, decision: &str) {
+        let labels = [("role", role), ("decision", decision)];
+        self.telemetry.count("self_healing_reconciled_total", &labels, 1);
+    }
+
     pub(crate) fn seconds_since(&self, begun: Moment) -> f64 {
         self.scheduler.now().since(begun).as_secs_f64()
     }

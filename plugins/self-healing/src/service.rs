@@ -96,10 +96,16 @@ impl SelfHealing {
         let claims = node.journal.claims().await.map_err(|error| error.to_string())?;
         let mut waiting = self.list(HealOpStatus::Scheduled).await?;
         waiting.retain(|heal_op| {
-            heal_op.healer_supernode_account == node.account
-                && !claims.iter().any(|claim| claim.heal_op_id == heal_op.heal_op_id)
-                && node.may_try(heal_op.heal_op_id)
-                && !node.in_flight.contains(heal_op.heal_op_id, Side::Healing)
+            let heal_op_id = heal_op.heal_op_id;
+            if heal_op.healer_supernode_account != node.account {
+                return false;
+            }
+            let is_claimed = claims.iter().any(|claim| claim.heal_op_id == heal_op_id);
+            if is_claimed || node.in_flight.contains(heal_op_id, Side::Healing) {
+                node.count("self_healing_deduplicated_total", "role", "healer");
+                return false;
+            }
+            node.may_try(heal_op_id)
         });
         for heal_op in node.by_urgency(waiting).await {
             let heal_op_id = heal_op.heal_op_id;

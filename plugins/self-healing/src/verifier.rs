@@ -68,6 +68,7 @@ impl Node {
             match (row.status, decision) {
                 (SubmissionStatus::Pending, _) if self.heard.is_vote_executed(heal_op_id) => {
                     // The journal failed when it was told; it is told again, and nothing is paid for twice.
+                    self.count_reconciled("verifier", "promote");
                     self.journal.mark_verification_submitted(heal_op_id, &self.account, self.now_s()).await?;
                     return Ok(());
                 }
@@ -76,6 +77,7 @@ impl Node {
                     return Ok(());
                 }
                 (SubmissionStatus::Pending, PendingVote::Resubmit) => {
+                    self.count_reconciled("verifier", "resubmit");
                     let vote = Vote {
                         verified: true,
                         verification_hash: row.verification_hash,
@@ -85,6 +87,7 @@ impl Node {
                     return self.submit_vote(heal_op, &vote).await;
                 }
                 (SubmissionStatus::Pending, PendingVote::Repeat) => {
+                    self.count_reconciled("verifier", "restart");
                     self.journal.delete_verification(heal_op_id, &self.account).await?;
                 }
             }

@@ -13,7 +13,7 @@ use lampkeeper_plugin_sdk::cascade::fixture::TicketFixture;
 use lampkeeper_plugin_sdk::testkit::{
     MemoryJournal, MemoryStaging, MockChain, MockChainBuilder, VirtualScheduler,
 };
-use support::{Bench, HEAL_OP_ID, ME, chain, fixture, heal_op, stage};
+use support::{Bench, HEAL_OP_ID, ME, chain, chain_after, fixture, heal_op, in_epoch, stage};
 
 fn is_claim(message: &ChainMessage) -> bool {
     matches!(message, ChainMessage::HealClaim(claim) if claim.heal_op_id == HEAL_OP_ID)
@@ -214,10 +214,13 @@ fn a_claim_on_an_operation_that_is_gone_is_forgotten() {
     for status in [SubmissionStatus::Pending, SubmissionStatus::Submitted] {
         let (journal, staging) = disk(&fixture, status, true);
         let gone = ChainError::NotFound { what: "op".into() };
-        let chain = chain(&fixture, Vec::new(), Vec::new()).heal_op(HEAL_OP_ID, Err(gone)).always();
+        // A replica of the chain that is behind denies what it does not know yet: only two epochs of denials count.
+        let epochs = MockChain::builder(ME).current_epoch(Ok(in_epoch(6))).times(6);
+        let epochs = epochs.current_epoch(Ok(in_epoch(8))).always();
+        let chain =
+            chain_after(epochs, &fixture, Vec::new(), Vec::new()).heal_op(HEAL_OP_ID, Err(gone)).always();
         let bench = Bench::on(journal, staging, chain, &fixture, Vec::new(), PortState::Open);
-        // A replica of the chain that is behind denies what it does not know yet: five looks in a row count.
-        bench.look(4);
+        bench.look(6);
         assert!(claim_of(&bench).is_some());
         assert!(matches!(bench.staging_state(), StagingState::Sealed(_)));
         bench.look(1);

@@ -11,7 +11,9 @@ use lampkeeper_plugin_sdk::testkit::{
 };
 use lampkeeper_proto::supernode::ServeReconstructedArtefactsResponse;
 use prost::Message as _;
-use support::{Answer, Bench, HEAL_OP_ID, HEALER, ME, Setup, chain, chain_after, fixture, heal_op, in_epoch};
+use support::{
+    Answer, Bench, HEAL_OP_ID, HEALER, ME, Setup, chain, chain_after, fixture, heal_op, in_epoch, stage,
+};
 
 /// A healer's run: an orphan is removed, an operation healed, claimed and published, another's claim given up.
 fn healer() -> RecordingTelemetry {
@@ -87,12 +89,13 @@ fn a_healer_tells_what_it_does() {
     let strategy = [("strategy", "one-symbol")];
     type Labels<'a> = &'a [(&'a str, &'a str)];
     // Counter, labels, value.
-    let counters: [(&str, Labels<'_>, u64); 8] = [
+    let counters: [(&str, Labels<'_>, u64); 9] = [
         ("self_healing_orphans_removed_total", &[], 1),
         ("self_healing_reconstructions_total", &[("result", "ok")], 1),
         ("self_healing_claims_total", &[("result", "transient")], 1),
         ("self_healing_claims_total", &[("result", "executed")], 1),
-        ("self_healing_reconciled_total", &[("decision", "promote")], 1),
+        ("self_healing_reconciled_total", &[("role", "healer"), ("decision", "promote")], 1),
+        ("self_healing_deduplicated_total", &[("role", "healer")], 2),
         ("self_healing_publishes_total", &[("result", "done")], 1),
         ("self_healing_cleanups_total", &[("status", "VERIFIED")], 1),
         ("self_healing_cleanups_total", &[("status", "EXPIRED")], 1),
@@ -100,15 +103,15 @@ fn a_healer_tells_what_it_does() {
     for (name, labels, value) in counters {
         assert_eq!(told.counter(name, labels), value, "{name} {labels:?}");
     }
-    assert!(told.counter_sum("self_healing_published_bytes_total") > 0);
+    let healed = told.counter_sum("self_healing_published_bytes_total");
+    assert!(healed > 0);
+    assert_eq!(told.counter("self_healing_staged_bytes_total", &strategy), healed, "one holder lacked it");
+    assert_eq!(told.counter("self_healing_fetched_bytes_total", &strategy), 2 * healed);
     assert_eq!(told.observations("self_healing_reconstruction_seconds", &strategy).len(), 1);
     assert_eq!(told.observations("self_healing_published_bytes_per_healed_byte", &[]), [1.0]);
     assert_eq!(told.observations("self_healing_staged_bytes_per_file_byte", &strategy).len(), 1);
     assert_eq!(told.observations("self_healing_fetched_bytes_per_file_byte", &strategy).len(), 1);
     assert_eq!(told.observations("self_healing_fetched_bytes_per_healed_byte", &strategy), [2.0]);
-    for gauge in ["self_healing_pending_claims", "self_healing_staging_bytes"] {
-        assert!(told.gauge_value(gauge, &[]).is_some(), "{gauge}");
-    }
     for event in ["heal.started", "heal.claimed", "heal.published", "heal.dropped", "heal.failed"] {
         assert_eq!(told.events_named(event).len(), 1, "{event}");
     }
@@ -121,6 +124,88 @@ fn a_verifier_tells_what_it_does() {
     assert_eq!(told.counter("self_healing_deduplicated_total", &[("role", "verifier")]), 1);
     assert_eq!(told.observations("self_healing_fetch_seconds", &[]).len(), 1);
     assert_eq!(told.events_named("heal.voted").len(), 1);
+}
+
+#[test]
+fn what_is_staged_and_claimed_at_present_is_a_gauge() {
+    let fixture = fixture();
+    let hash = &fixture.ticket.data_hash;
+    let (journal, staging) = (MemoryJournal::new(), MemoryStaging::new());
+    VirtualScheduler::new(0).block_on(async {
+        let claim = HealClaim {
+            heal_op_id: HEAL_OP_ID,
+            ticket_id: "7".into(),
+            manifest_hash: hash.clone(),
+            status: SubmissionStatus::Pending,
+            recorded_at_s: 1,
+        };
+        journal.insert_claim(&claim).await.unwrap();
+        stage(&staging, &fixture, HEAL_OP_ID).await;
+    });
+    // The chain has taken the claim and then verifies it.
+    let op = |status| Ok(heal_op(status, ME, &["bob"], hash));
+    let chain = chain(&fixture, Vec::new(), Vec::new())
+        .heal_op(HEAL_OP_ID, op(HealOpStatus::HealerReported))
+        .times(2)
+        .heal_op(HEAL_OP_ID, op(HealOpStatus::Verified));
+    let bench = Bench::on(journal, staging, chain, &fixture, Vec::new(), PortState::Open);
+    let gauges = || {
+        let gauge = |name| bench.telemetry.gauge_value(name, &[]).unwrap();
+        (
+            gauge("self_healing_pending_claims"),
+            gauge("self_healing_staging_bytes") > fixture.file.len() as f64,
+        )
+    };
+    // Each look tells what it finds, and acts on it afterwards.
+    bench.look(1);
+    assert_eq!(gauges(), (1.0, true), "pending, and the file and a symbol are staged");
+    bench.look(1);
+    assert_eq!(gauges(), (0.0, true), "submitted");
+    bench.look(1);
+    assert_eq!(bench.telemetry.gauge_value("self_healing_staging_bytes", &[]), Some(0.0), "published");
+}
+
+#[test]
+fn a_vote_of_unknown_outcome_is_counted_by_what_is_decided() {
+    let fixture = fixture();
+    let hash = &fixture.ticket.data_hash;
+    // The vote on disk, what is decided, the vote that is cast then.
+    for (verified, decision, votes) in [(true, "resubmit", "yes"), (false, "restart", "no")] {
+        let journal = MemoryJournal::new();
+        let row = HealVerification {
+            heal_op_id: HEAL_OP_ID,
+            verifier_account: ME.into(),
+            verified,
+            verification_hash: hash.clone(),
+            status: SubmissionStatus::Pending,
+            recorded_at_s: 1,
+        };
+        VirtualScheduler::new(0).block_on(journal.insert_verification(&row)).unwrap();
+        let op = heal_op(HealOpStatus::HealerReported, HEALER, &[ME], hash);
+        let chain = chain(&fixture, Vec::new(), vec![op.clone()])
+            .heal_op(HEAL_OP_ID, Ok(op))
+            .always()
+            .submit_where("a vote", |_| true, Ok(TxReceipt::default()));
+        // A healer that serves nothing.
+        let setup = Setup { answers: vec![Ok(Vec::new())], ..Setup::default() };
+        let bench = Bench::with(setup, journal, MemoryStaging::new(), chain, &fixture);
+        bench.look(1);
+        let labels = [("role", "verifier"), ("decision", decision)];
+        assert_eq!(bench.telemetry.counter("self_healing_reconciled_total", &labels), 1, "{decision}");
+        assert_eq!(bench.telemetry.counter("self_healing_votes_total", &[("result", votes)]), 1);
+    }
+}
+
+#[test]
+fn a_healer_that_is_too_late_says_so() {
+    let fixture = fixture();
+    let op = heal_op(HealOpStatus::Scheduled, ME, &["bob"], "");
+    let first = MockChain::builder(ME).current_epoch(Ok(in_epoch(9))).always();
+    let bench =
+        Bench::new(chain_after(first, &fixture, vec![op], Vec::new()), &fixture, Vec::new(), PortState::Open);
+    bench.look(1);
+    assert_eq!(bench.telemetry.counter("self_healing_past_deadline_total", &[("role", "healer")]), 1);
+    assert_eq!(*bench.strategy.calls.lock().unwrap(), 0);
 }
 
 #[test]

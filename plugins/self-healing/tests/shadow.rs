@@ -128,6 +128,9 @@ fn it_is_compared_and_thrown_away() {
             assert_eq!(events[0].fields["shadow_fetched_bytes"], Value::from(77_u64));
             assert_eq!(events[0].fields["fetched_bytes"], Value::from(2 * 65_532_u64));
         }
+        let fetched = [("strategy", "second"), ("quantity", "fetched_bytes")];
+        let cost = bench.telemetry.counter("self_healing_shadow_cost_total", &fetched);
+        assert_eq!(events[0].fields["shadow_fetched_bytes"], Value::from(cost), "{turn:?}");
         let labels = [("strategy", "second"), ("result", result)];
         assert_eq!(bench.telemetry.counter("self_healing_shadows_total", &labels), 1, "{turn:?}");
         // What the first one made is as it was, and nothing of the second one's is left.
