@@ -18,24 +18,34 @@
 //! ```
 
 mod chain;
+mod challenger;
 mod heal_strategy;
 mod history;
 mod journal;
+mod network;
+mod plugin;
 mod report;
 mod scheduler;
+mod service;
+mod signer;
 mod staging;
 mod store;
 mod transport;
 
 pub use chain::{ChainFixture, ChainReport, ForcedFault, chain};
+pub use challenger::challenger;
 pub use heal_strategy::{heal_strategy, heal_strategy_plugin};
 pub use history::challenge as sample_challenge;
 pub use journal::{
     claim as sample_claim, journal, journal_of_first_version, journal_survives_reopening,
     proof_row as sample_proof_row,
 };
+pub use network::network;
+pub use plugin::{PluginReport, PluginUnderTest, plugin};
 pub use report::{Check, CheckResult, Failure, Report, equal, holds, refused};
 pub use scheduler::scheduler;
+pub use service::service;
+pub use signer::signer;
 pub use staging::{staging, staging_survives_reopening};
 pub use store::{Damageable, store, store_survives_reopening, store_with_damage};
 pub use transport::{TransportPair, transport};
@@ -47,3 +57,6 @@ fn pattern(len_bytes: usize, salt: u8) -> Vec<u8> {
     reader.fill(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests;
