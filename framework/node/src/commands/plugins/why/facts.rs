@@ -140,9 +140,7 @@ impl Why {
         obstacles.extend(unmet.map(|wait| format!("it waits for `{}`: {}", wait.seam, wait.in_words())));
         obstacles.extend(self.lacking_grants(trader, is_native));
         if !self.problems_elsewhere.is_empty() {
-            let count = self.problems_elsewhere.len();
-            obstacles
-                .push(format!("the manifest has {count} problems elsewhere: `lampkeeper check` lists them"));
+            obstacles.push("the manifest has problems elsewhere: `lampkeeper check` lists them".to_owned());
         }
         obstacles
     }

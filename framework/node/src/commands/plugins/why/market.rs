@@ -115,6 +115,7 @@ impl<'a> Market<'a> {
         let wants = others.flat_map(|(other, theirs)| theirs.needs.iter().map(move |need| (*other, need)));
         wants
             .filter(|(_, need)| trader.can_provide(need.seam))
+            .filter(|(_, need)| !need.seam.is_there_by_choice_only() || self.choice(need.seam) == Some(id))
             .map(|(other, need)| Asker {
                 plugin_id: other.to_owned(),
                 seam: need.seam.name(),

@@ -57,7 +57,7 @@ fn show(why: &Why) {
         let optional = if wait.optional { " (optional)" } else { "" };
         field("waits for", format!("{}{optional}: {}", wait.seam, wait.in_words()));
     }
-    field("grants", granted(&why.grants));
+    field("grants", granted(why));
     for problem in &why.problems {
         field("problem", problem.clone());
     }
@@ -92,9 +92,16 @@ fn pinned(pin: &Pin) -> String {
     }
 }
 
-fn granted(grants: &Grants) -> String {
-    let Grants { listed, refused, unused } = grants;
-    let Some(listed) = listed else { return "no list: a linked plugin is given what it declares".to_owned() };
+fn granted(why: &Why) -> String {
+    let Grants { listed, refused, unused } = &why.grants;
+    let Some(listed) = listed else {
+        return match &why.found {
+            Found::Library { .. } | Found::NoLibrary => {
+                "no list: a native plugin is given nothing".to_owned()
+            }
+            _ => "no list: a linked plugin is given what it declares".to_owned(),
+        };
+    };
     let mut words = vec![joined(listed.iter().map(|name| harmless(name)))];
     if !refused.is_empty() {
         words.push(format!("refused: {}", refused.join(", ")));
