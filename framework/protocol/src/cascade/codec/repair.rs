@@ -52,7 +52,7 @@ pub struct RepairMaker {
 
 enum Made {
     Few { program: Program, drafts: Vec<PacketDraft> },
-    Many(IntermediatesBuilder),
+    Many(Box<IntermediatesBuilder>),
 }
 
 impl RepairMaker {
@@ -71,7 +71,7 @@ impl RepairMaker {
             })?;
             Made::Few { program, drafts: esis.iter().map(|esi| PacketDraft::new(*esi)).collect() }
         } else {
-            Made::Many(IntermediatesBuilder::new(parameters)?)
+            Made::Many(Box::new(IntermediatesBuilder::new(parameters)?))
         };
         Ok(Self { parameters: *parameters, esis, to_come: parameters.sub_block_list().into_iter(), made })
     }
