@@ -9,5 +9,6 @@ mod native {
 
     mod calls;
     mod cycles;
+    mod mischief;
     mod refusals;
 }

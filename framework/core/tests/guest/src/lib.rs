@@ -2,11 +2,14 @@
 //!
 //! What it does with a heal job follows from the ticket's id, what its stream does from the request.
 
+mod mischief;
+
 use lampkeeper_plugin_sdk::api::heal::{HealCost, HealError, HealJob, HealStrategy, Reconstruction};
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::service::{Service, ServiceError};
 use lampkeeper_plugin_sdk::api::transport::{Caller, MessageStream, Route, Status, StreamHandler};
 use lampkeeper_plugin_sdk::prelude::*;
+use mischief::Mischief;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +28,9 @@ async fn construct(context: PluginContext, config: Config) -> Result<Provided, P
     assert!(!config.panic_at_start, "no start today");
     tracing::info!(greeting = config.greeting, "a guest arrives");
     let scheduler = context.scheduler()?;
+    let mischief = Mischief { scheduler: Arc::clone(&scheduler), telemetry: context.telemetry };
     Ok(Provided {
-        heal_strategy: Some(Arc::new(Guest { greeting: config.greeting, scheduler })),
+        heal_strategy: Some(Arc::new(Guest { greeting: config.greeting, scheduler, mischief })),
         services: vec![Arc::new(Letters)],
         ..Provided::default()
     })
@@ -45,6 +49,7 @@ lampkeeper_plugin_sdk::register_plugin! {
 struct Guest {
     greeting: String,
     scheduler: Arc<dyn Scheduler>,
+    mischief: Mischief,
 }
 
 impl Drop for Guest {
@@ -82,7 +87,10 @@ impl HealStrategy for Guest {
             "host-task" => {
                 let task = self.scheduler.spawn("fragile", Box::pin(async { panic!("glass") }));
                 let ended = task.join().await;
-                return Err(HealError::Retry { attempted: "joining".to_owned(), reason: format!("{ended:?}") });
+                return Err(HealError::Retry {
+                    attempted: "joining".to_owned(),
+                    reason: format!("{ended:?}"),
+                });
             }
             "panic" => panic!("out of luck"),
             "panic-later" => {
@@ -94,7 +102,7 @@ impl HealStrategy for Guest {
                 std::future::pending::<()>().await;
             }
             "hang" => std::future::pending::<()>().await,
-            _ => {}
+            deed => self.mischief.make(deed),
         }
         saying(self.greeting.clone())
     }
@@ -126,7 +134,25 @@ impl Service for Letters {
 #[async_trait]
 impl StreamHandler for Letters {
     async fn call(&self, _: Caller, request: Vec<u8>) -> Result<Box<dyn MessageStream>, Status> {
-        Ok(Box::new(Stream { left: request.first().copied().unwrap_or_default() }))
+        match request.as_slice() {
+            [] => Ok(Box::new(Bulk { left: BULK_MESSAGE_COUNT })),
+            [count, ..] => Ok(Box::new(Stream { left: *count })),
+        }
+    }
+}
+
+/// 64 MB in messages of 1 MiB, as a heal is streamed.
+const BULK_MESSAGE_COUNT: u32 = 64;
+
+struct Bulk {
+    left: u32,
+}
+
+#[async_trait]
+impl MessageStream for Bulk {
+    async fn next(&mut self) -> Option<Result<Vec<u8>, Status>> {
+        self.left = self.left.checked_sub(1)?;
+        Some(Ok(vec![7; 1 << 20]))
     }
 }
 
