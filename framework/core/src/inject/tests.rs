@@ -258,7 +258,6 @@ fn files_that_are_no_recording_of_the_seam_stop_the_start() {
     ];
     for (content, words) in table {
         let path = folder.path().join("calls.jsonl");
-        let _ = std::fs::remove_file(&path);
         if let Some(content) = content {
             std::io::Write::write_all(
                 &mut std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(&path).unwrap(),

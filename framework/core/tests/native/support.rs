@@ -71,6 +71,13 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(config: &str) -> Result<Self, String> {
         let (registry, parsed) = read(&manifest(guest(), config));
+        Self::start_with(&registry, parsed)
+    }
+
+    pub(crate) fn start_with(
+        registry: &Registry,
+        parsed: Result<Manifest, Vec<Problem>>,
+    ) -> Result<Self, String> {
         let parsed = parsed.map_err(|problems| format!("{problems:?}"))?;
         let (scheduler, telemetry) = (VirtualScheduler::new(1), TelemetryHub::new());
         let served = Arc::new(Served::default());
@@ -78,7 +85,7 @@ impl Running {
         host.seams.scheduler = Some(scheduler.handle());
         host.seams.transport = Some(served.clone());
         let node =
-            scheduler.block_on(Node::start(&parsed, &registry, host)).map_err(|error| error.to_string())?;
+            scheduler.block_on(Node::start(&parsed, registry, host)).map_err(|error| error.to_string())?;
         let router = served.router.lock().unwrap().take().unwrap_or_default();
         Ok(Self { node, scheduler, telemetry, router })
     }
