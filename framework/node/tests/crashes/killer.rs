@@ -1,6 +1,8 @@
 //! The process under test: starting it, killing it with SIGKILL at a point, and what it tells.
 
+use crate::diary::Diary;
 use crate::node::READY;
+use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -50,14 +52,20 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Killer {
     dir: PathBuf,
+    pub(crate) diary: Diary,
     state: Arc<Mutex<State>>,
     ready: Ready,
 }
 
 impl Killer {
-    pub(crate) fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path, diary: &Diary) -> Self {
         let state = State { child: None, armed: None };
-        Self { dir: dir.to_owned(), state: Arc::new(Mutex::new(state)), ready: watch::Sender::new(0) }
+        Self {
+            dir: dir.to_owned(),
+            diary: diary.clone(),
+            state: Arc::new(Mutex::new(state)),
+            ready: watch::Sender::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,10 +98,11 @@ impl Killer {
             }
             let armed = self.lock().armed;
             if let Some(point @ Point::Event(name)) = armed
-                && line == name
+                && serde_json::from_str::<Value>(&line).is_ok_and(|record| record["event"] == name)
             {
                 self.reach(point);
             }
+            self.diary.note(line);
         }
     }
 
@@ -122,6 +131,7 @@ impl Killer {
         let Some(mut child) = state.child.take() else { return false };
         child.kill().unwrap();
         child.wait().unwrap();
+        self.diary.note("the node was killed".to_owned());
         true
     }
 

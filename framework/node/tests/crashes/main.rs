@@ -14,11 +14,13 @@
 )]
 
 mod codec;
+mod diary;
 mod killer;
 mod node;
 mod wire;
 mod world;
 
+use diary::Diary;
 use killer::{Killer, Point};
 use lampkeeper_api::chain::{ChainMessage, HealOpStatus};
 use lampkeeper_api::signer::Signer;
@@ -87,16 +89,17 @@ fn draw(round: usize, what: &str, below: u64) -> u64 {
 }
 
 #[test]
-#[ignore = "a peer may leave an operation of the third round SCHEDULED; run it with `--ignored`"]
 fn a_node_that_is_killed_during_heals_always_recovers() {
     let kills = std::env::var(KILLS).ok().map_or(KILLS_BY_DEFAULT, |count| count.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     runtime().block_on(async {
-        let killer = Killer::new(dir.path());
+        let diary = Diary::default();
+        let killer = Killer::new(dir.path(), &diary);
         let world = World::start(dir.path(), &killer).await;
         let mut killed = BTreeMap::<String, u64>::new();
         let mut ended = BTreeMap::<&str, u64>::new();
         for round in 0..kills {
+            diary.note(format!("round {round}"));
             let (point, status) = kill_once(&world, &killer, dir.path(), round).await;
             *killed.entry(format!("{point:?}")).or_default() += 1;
             *ended.entry(status).or_default() += 1;

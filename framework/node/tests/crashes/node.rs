@@ -86,7 +86,7 @@ pub(crate) async fn run(dir: &Path) {
     println!("{READY}");
     loop {
         if let Some(Delivery::Event(record)) = events.next().await {
-            println!("{}", record.event.name);
+            println!("{}", record.to_json());
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::codec::{
     answer_status, call_error, chain_error, epoch, page, read_answer_status, read_heal_status, read_request,
     status,
 };
+use crate::diary::Diary;
 use crate::killer::{Killer, Point};
 use crate::node::{NODE_SOCKET, SEED, WORLD_SOCKET};
 use crate::wire::{ask, receive, send};
@@ -48,7 +49,7 @@ const PEERS: usize = 6;
 const FILE_LEN_BYTES: usize = 400_000;
 
 const PEER_MANIFEST: &str = r#"[node]
-name = "peer"
+name = "NAME"
 network = "crashes"
 data_dir = "."
 
@@ -151,7 +152,7 @@ impl World {
         let fabric = Fabric::new();
         let mut peers = Vec::new();
         for signer in &signers[..PEERS] {
-            peers.push(start_peer(&chain, &fabric, signer, &scheduler).await);
+            peers.push(start_peer(&chain, &fabric, signer, &scheduler, &killer.diary).await);
         }
         let victim = crate::victim_account();
         let transport = join(&fabric, &victim, &scheduler);
@@ -201,12 +202,16 @@ async fn start_peer(
     fabric: &Fabric,
     signer: &TestSigner,
     scheduler: &Arc<dyn Scheduler>,
+    diary: &Diary,
 ) -> PeerNode {
     let registry = Registry::from_static().unwrap().with_host_seams(PEER_SEAMS);
-    let manifest = Manifest::parse(Path::new("node.toml"), PEER_MANIFEST, &registry)
+    let text = PEER_MANIFEST.replace("NAME", signer.account());
+    let manifest = Manifest::parse(Path::new("node.toml"), &text, &registry)
         .unwrap_or_else(|problems| panic!("{problems:?}"));
     let (store, client) = (MemoryStore::new(), Arc::new(chain.client(signer.account())));
-    let mut host = NodeHost::new(Arc::new(signer.clone()), TelemetryHub::new());
+    let telemetry = TelemetryHub::new();
+    diary.listen(&telemetry);
+    let mut host = NodeHost::new(Arc::new(signer.clone()), telemetry);
     host.seams = Provided {
         chain_reader: Some(client.clone()),
         chain: Some(client),
