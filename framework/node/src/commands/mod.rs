@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod challenges;
 pub mod check;
+pub mod conform;
 pub mod evidence;
 #[cfg(feature = "self-healing")]
 pub mod heals;

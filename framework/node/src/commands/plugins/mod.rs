@@ -9,6 +9,7 @@ mod why;
 
 pub use list::schema;
 
+use super::conform::{Conform, conform};
 use crate::cli::ManifestArgs;
 use crate::output::Outcome;
 use clap::Subcommand;
@@ -47,6 +48,8 @@ pub enum PluginsCommand {
     },
     /// Write a crate for a plugin of your own, which builds, tests and loads as it stands; its README is a tutorial.
     New(new::NewPlugin),
+    /// Try whether a plugin does what the seams that it provides ask for, rule by rule.
+    Conform(Conform),
     /// Why a plugin runs or does not: where it comes from, its pin, what it waits for, who needs it. Nothing is run, and
     /// the manifest may have problems.
     Why {
@@ -68,6 +71,7 @@ pub fn carry_out(command: &PluginsCommand) -> Outcome {
         PluginsCommand::Show { id, json } => list::show(id, *json),
         PluginsCommand::Inspect { file, json } => inspect::inspect(file, *json),
         PluginsCommand::New(args) => new::new(args),
+        PluginsCommand::Conform(args) => conform(args),
         PluginsCommand::Why { id, manifest, json } => why::why(id, &manifest.manifest, *json),
     }
 }
