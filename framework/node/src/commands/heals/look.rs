@@ -28,6 +28,8 @@ pub struct NodeHeals {
     pub name: String,
     /// Its account.
     pub account: String,
+    /// Whether it runs, or is only looked at.
+    pub is_running: bool,
     /// By ascending operation; a comparison follows the heal that it belongs to.
     pub heals: Vec<Heal>,
 }
@@ -47,6 +49,8 @@ pub struct Heal {
     pub next: String,
     /// What would be removed, when and why.
     pub removal: Option<String>,
+    /// How a node that starts with this goes on by itself.
+    pub resumption: Option<String>,
     /// What the journal says.
     pub claim: Option<Claim>,
     /// What the staging area says.
@@ -153,7 +157,8 @@ impl Seams {
             }
             heals.push(heal);
         }
-        Ok(NodeHeals { name: self.name.clone(), account: self.account.clone(), heals })
+        let is_running = self.chain.is_some();
+        Ok(NodeHeals { name: self.name.clone(), account: self.account.clone(), is_running, heals })
     }
 
     async fn epoch_id(&self) -> Option<u64> {
@@ -189,6 +194,7 @@ impl Seams {
             phase: told.phase.to_owned(),
             next: told.next,
             removal: told.removal,
+            resumption: told.resumption.map(str::to_owned),
             claim,
             staging: staged(staging),
             chain: on_chain(op, epoch_id),

@@ -67,6 +67,7 @@ fn details(node: &NodeHeals, heal: &Heal) -> Vec<String> {
     say("staged", &staged(&heal.staging));
     say("hash", heal.staging.manifest_hash.as_deref().unwrap_or_default());
     say("next", &heal.next);
+    say("resumes", &resumption(node, heal));
     say("goes", heal.removal.as_deref().unwrap_or("nothing"));
     for (key, len_bytes, missing_on) in heal.staging.artifacts.iter().take(ARTIFACTS_SHOWN_MAX) {
         let whom = if missing_on.is_empty() { "all holders".to_owned() } else { missing_on.join(", ") };
@@ -77,6 +78,15 @@ fn details(node: &NodeHeals, heal: &Heal) -> Vec<String> {
         say("", &format!("and {left} more, with --json"));
     }
     lines
+}
+
+/// Nobody resumes a heal by hand, and whoever looks should not have to guess that.
+fn resumption(node: &NodeHeals, heal: &Heal) -> String {
+    let when = if node.is_running { "after a restart" } else { "when the node starts" };
+    match &heal.resumption {
+        Some(how) => format!("by itself {when}: {how}"),
+        None => "never: there is nothing to go on with".to_owned(),
+    }
 }
 
 fn chain(heal: &Heal) -> String {
@@ -134,7 +144,8 @@ fn deadline(heal: &Heal) -> String {
 
 fn long_deadline(heal: &Heal) -> String {
     match (heal.chain.deadline_epoch_id, heal.chain.epoch_id) {
-        (0, _) => String::new(),
+        (0, _) if heal.chain.status.is_none() => "not known: only the chain tells".to_owned(),
+        (0, _) => "none".to_owned(),
         (deadline, Some(now)) if now >= deadline => format!("epoch {deadline}, which has begun"),
         (deadline, Some(now)) => format!("the start of epoch {deadline}; it is epoch {now}"),
         (deadline, None) => format!("the start of epoch {deadline}"),
@@ -220,6 +231,7 @@ mod tests {
             phase: "claimed".to_owned(),
             next: "the verifiers fetch the file from this node and vote".to_owned(),
             removal: None,
+            resumption: Some("verifiers are served".to_owned()),
             claim: Some(Claim {
                 status: SubmissionStatus::Submitted,
                 manifest_hash: "hash".to_owned(),
@@ -247,7 +259,8 @@ mod tests {
     }
 
     fn nodes(heals: Vec<Heal>) -> Vec<NodeHeals> {
-        vec![NodeHeals { name: "n1".to_owned(), account: "lumera1n1".to_owned(), heals }]
+        let (name, account) = ("n1".to_owned(), "lumera1n1".to_owned());
+        vec![NodeHeals { name, account, is_running: true, heals }]
     }
 
     #[test]
@@ -272,6 +285,7 @@ mod tests {
             "deadline  the start of epoch 12; it is epoch 10",
             "claim     the chain has executed it",
             "staged    complete, by heal-minimal: a file of 9.5 MiB",
+            "resumes   by itself after a restart: verifiers are served",
             "goes      nothing",
             "artifact  key 64.0 KiB for lumera1holder",
             "and 2 more, with --json",
@@ -281,12 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stopped_node_does_when_it_starts_is_said() {
+        let mut stopped = heal();
+        stopped.chain = OnChain { problem: Some("not asked".to_owned()), ..OnChain::default() };
+        let mut nodes = nodes(vec![stopped]);
+        nodes[0].is_running = false;
+        let text = show(&nodes).join("\n");
+        assert!(text.contains("resumes   by itself when the node starts: verifiers are served"), "{text}");
+        assert!(text.contains("deadline  not known: only the chain tells"), "{text}");
+        nodes[0].heals[0].resumption = None;
+        assert!(show(&nodes).join("\n").contains("resumes   never: there is nothing"));
+    }
+
+    #[test]
     fn no_line_is_wider_than_80_columns() {
         let long = "a-text-without-any-blank-".repeat(9);
         let mut wide = heal();
         (wide.ticket_id, wide.next) = (Some(long.clone()), format!("{long} and {long}"));
         wide.heal_op_id = u64::MAX;
-        (wide.removal, wide.chain.status) = (Some(long.clone()), None);
+        (wide.removal, wide.resumption) = (Some(long.clone()), Some(long.clone()));
+        wide.chain.status = None;
         wide.chain.problem = Some(long.clone());
         wide.staging.artifacts = vec![(long.clone(), u64::MAX, vec![long.clone(); 3])];
         (wide.staging.state, wide.staging.reason) = ("damaged".to_owned(), Some(long));
