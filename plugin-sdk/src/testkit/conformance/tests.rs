@@ -104,7 +104,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(manner: Manner, scheduler: Arc<dyn Scheduler>) -> Arc<dyn Service> {
+    fn service(manner: Manner, scheduler: Arc<dyn Scheduler>) -> Arc<dyn Service> {
         Arc::new(Self { manner, scheduler, has_run: std::sync::atomic::AtomicBool::new(false) })
     }
 }
@@ -147,7 +147,7 @@ fn services() {
     for (manner, expected) in table {
         let scheduler = VirtualScheduler::new(0);
         let handle = scheduler.handle();
-        let make = async || Worker::new(manner, Arc::clone(&handle));
+        let make = async || Worker::service(manner, Arc::clone(&handle));
         let report = scheduler.block_on(service(scheduler.handle(), async || scheduler.task_names(), make));
         assert_eq!(broken(&report), expected, "{report}");
     }
@@ -156,7 +156,7 @@ fn services() {
 fn make_plugin(context: PluginContext) -> BoxFuture<'static, Result<Provided, PluginError>> {
     Box::pin(async move {
         let manner = if context.config_json.contains("deaf") { Manner::Deaf } else { Manner::Good };
-        let worker = Worker::new(manner, context.scheduler()?);
+        let worker = Worker::service(manner, context.scheduler()?);
         Ok(Provided {
             services: vec![worker],
             signer: Some(Arc::new(TestSigner::new("a"))),
