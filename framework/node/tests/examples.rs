@@ -48,8 +48,8 @@ fn repository() -> PathBuf {
 fn built(example: &str) -> PathBuf {
     let folder = repository().join("examples").join(example);
     cargo(&folder, &["test", "--locked"]);
-    // Once more without what only its tests need.
-    cargo(&folder, &["build", "--locked"]);
+    // All targets: what the tests made is used as it is, where the library alone would be built with other features.
+    cargo(&folder, &["build", "--all-targets", "--locked"]);
     library(&format!("example-{example}"))
 }
 
@@ -181,7 +181,7 @@ fn what_plugins_new_writes_passes_its_tests_and_runs_in_a_devnet() {
         // The versions that are built already.
         std::fs::copy(repository().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         cargo(&folder, &["test"]);
-        cargo(&folder, &["build"]);
+        cargo(&folder, &["build", "--all-targets"]);
         table_of(&library(&name));
         devnet.extend(["--plugin".to_owned(), library(&name).to_str().unwrap().to_owned()]);
     }
