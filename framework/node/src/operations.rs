@@ -65,16 +65,21 @@ pub async fn status(nodes: &[Arc<Node>]) -> Result<Value, String> {
         let margins = margins(node);
         status["tickets_watched"] = json!(margins.len());
         status["margin_symbols_min"] = json!(margins.values().min());
-        status["state"] = json!(state.unwrap_or_else(|_| "not registered".to_owned()));
+        status["state"] = json!(state.unwrap_or_else(|error| {
+            let words = if error.is_not_found() { "not registered" } else { "standing unknown" };
+            words.to_owned()
+        }));
         states.push(status);
     }
-    let seen = chain.status().await.map_err(text)?;
-    let epoch = chain.current_epoch().await.map_err(text)?;
-    let chain = json!({
-        "chain_id": seen.chain_id,
-        "height": seen.latest_height,
-        "epoch_id": epoch.epoch_id,
-    });
+    // The nodes' own standing is told all the same while the chain is away.
+    let chain = match (chain.status().await, chain.current_epoch().await) {
+        (Ok(seen), Ok(epoch)) => json!({
+            "chain_id": seen.chain_id,
+            "height": seen.latest_height,
+            "epoch_id": epoch.epoch_id,
+        }),
+        (Err(error), _) | (_, Err(error)) => json!({ "problem": error.to_string() }),
+    };
     Ok(json!({ "chain": chain, "nodes": states }))
 }
 

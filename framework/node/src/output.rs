@@ -1,7 +1,7 @@
 //! What commands print, and with which code they end.
 //!
 //! Owns standard output and standard error for commands other than `devnet`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this module is what prints for the commands")]
+#![expect(clippy::print_stderr, reason = "this module is what prints for the commands")]
 
 use crate::cli::exit;
 use std::io::Write as _;
@@ -31,14 +31,14 @@ impl Failure {
 /// A command's end.
 pub type Outcome = Result<(), Failure>;
 
-/// Prints a line of the answer.
+/// Prints a line of the answer. A reader that has closed its end, as `head` does, has seen what it wanted.
 pub fn line(text: impl AsRef<str>) {
-    println!("{}", text.as_ref());
+    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
 }
 
 /// Prints an answer as JSON.
 pub fn json(value: &serde_json::Value) {
-    println!("{value:#}");
+    let _ = writeln!(std::io::stdout(), "{value:#}");
 }
 
 /// Prints something that happened, for the program that reads standard output. Whether that is still there is not this

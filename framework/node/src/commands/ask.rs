@@ -23,12 +23,15 @@ pub async fn status(control: &ControlArgs) -> Outcome {
         return Ok(());
     }
     let chain = &answer["chain"];
-    output::line(format!(
-        "chain    {} · height {} · epoch {}",
-        text(&chain["chain_id"]),
-        chain["height"],
-        chain["epoch_id"]
-    ));
+    output::line(match chain["problem"].as_str() {
+        Some(problem) => format!("chain    can't be asked: {problem}"),
+        None => format!(
+            "chain    {} · height {} · epoch {}",
+            text(&chain["chain_id"]),
+            chain["height"],
+            chain["epoch_id"]
+        ),
+    });
     let nodes = answer["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
     for node in nodes {
         print_node(node, nodes.len() == 1);
