@@ -101,6 +101,42 @@ fn a_devnet_heals_with_a_strategy_and_a_transport_from_outside() {
     }
 }
 
+/// The plugins of this repository that do a node's work.
+const OWN_PLUGINS: [&str; 6] =
+    ["epoch-reporter", "heal-minimal", "network-replicas", "recheck", "self-healing", "storage-challenge"];
+
+#[test]
+#[ignore = "builds our own plugins once more"]
+fn a_devnet_whose_own_plugins_are_all_loaded_heals_as_the_linked_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = vec![0; 400_000];
+    blake3::Hasher::new().update(b"a file for loaded plugins").finalize_xof().fill(&mut file);
+    std::fs::write(folder.path().join("file.bin"), file).unwrap();
+    let devnet = ["devnet", "--json", "--nodes", "5", "--epoch-seconds", "3", "--file", "file.bin"];
+    let linked = answer(&lampkeeper(folder.path(), &devnet));
+    let libraries = OWN_PLUGINS.map(|plugin| {
+        let package = format!("lampkeeper-{plugin}");
+        cargo(&repository(), &["rustc", "--locked", "-p", &package, "--lib", "--crate-type", "cdylib"]);
+        library(&package)
+    });
+    let mut arguments = devnet.to_vec();
+    for library in &libraries {
+        arguments.extend(["--plugin", library.to_str().unwrap()]);
+    }
+    let loaded = answer(&lampkeeper(folder.path(), &arguments));
+    // What was damaged was healed, by the same steps; who does them when is the epoch's draw.
+    for step in ["heal.reconstructed", "heal.claimed", "heal.voted", "heal.published", "report.submitted"] {
+        let told = |story: &str| story.lines().any(|line| line.contains(&format!("\"{step}\"")));
+        assert!(told(&linked) && told(&loaded), "{step}: {loaded}");
+    }
+    let listed =
+        answer(&lampkeeper(folder.path(), &["plugins", "list", "--manifest", "devnet/n1/node.toml"]));
+    for plugin in OWN_PLUGINS {
+        let file = format!("(native: liblampkeeper_{}.so)", plugin.replace('-', "_"));
+        assert!(listed.contains(&file), "{plugin}: {listed}");
+    }
+}
+
 #[test]
 #[ignore = "builds two workspaces"]
 fn a_node_reports_to_a_chain_from_outside_and_keeps_artifacts_in_a_store_from_outside() {

@@ -188,11 +188,12 @@ fn files_that_are_no_plugin_are_refused_in_words() {
 
 #[test]
 fn why_tells_what_keeps_a_plugin_from_running() {
+    /// The guest's table, the rest of the manifest, whom to explain, what is answered and what is complained about.
+    type Case<'a> = (&'a str, &'a str, &'a str, &'a [&'a str], &'a [&'a str]);
     let bench = Bench::new();
     let pin = bench.pin();
     let granted = format!("{pin}\ngrants = ['scheduler', 'journal']");
-    // The guest's table, the rest of the manifest, whom to explain, what is answered and what is complained about.
-    let table: &[(&str, &str, &str, &[&str], &[&str])] = &[
+    let table: &[Case<'_>] = &[
         (
             &granted,
             "",

@@ -43,7 +43,7 @@ fn the_existing_verifiers_request_is_answered_with_the_bytes_of_the_page() {
     bench.scheduler.block_on(stage(&bench.staging, &fixture, HEAL_OP_ID));
     let caller = CallerMint::for_host().proved("bob");
     let stream = bench.scheduler.block_on(bench.handler().call(caller, REQUEST.to_vec()));
-    let mut stream = stream.ok().expect("bob is a verifier");
+    let Ok(mut stream) = stream else { panic!("bob is a verifier") };
     let mut sent = Vec::new();
     while let Some(message) = bench.scheduler.block_on(stream.next()) {
         sent.push(message.unwrap());

@@ -173,10 +173,13 @@ impl<'a> Starting<'a> {
             timeout_ms: self.manifest.supervision.start_timeout_ms,
         };
         let provided = made.ok_or_else(timed_out)??;
-        let is_clock = self.manifest.plan.node_grants.get(&Seam::Scheduler) == Some(&planned.plugin_id);
-        if let Some(scheduler) = provided.scheduler.as_ref().filter(|_| is_clock) {
+        if let Some(scheduler) = &provided.scheduler {
             self.telemetry.of_plugin(&planned.plugin_id).account().never_quarantine();
-            self.telemetry.set_step_clock(Arc::clone(scheduler));
+            // Steps are measured by a scheduler that stands in front of no other: asking one that does would pass gates,
+            // which measure steps.
+            if descriptor.needs.iter().all(|need| need.seam != Seam::Scheduler) {
+                self.telemetry.set_step_clock(Arc::clone(scheduler));
+            }
         }
         Ok(provided.cross(&border))
     }

@@ -237,13 +237,18 @@ fn poll_ms(plan: &Plan) -> u64 {
     (plan.epoch_ms / 40).clamp(20, 1000)
 }
 
+/// The table of a linked plugin without a configuration; nothing if a library takes its place with a table of its own.
+fn linked_table(plugin_id: &str, libraries: &str) -> String {
+    let header = format!("[plugins.{plugin_id}]\n");
+    if libraries.contains(&header) { String::new() } else { header }
+}
+
 /// How a node keeps, challenges and heals is the same, whatever its wires.
 fn manifest_with(plan: &Plan, name: &str, wires: &str) -> String {
     let Plan { chain_id, strategy, epoch_ms, libraries, .. } = plan;
     let poll_ms = poll_ms(plan);
     let retry_ms = (epoch_ms / 12).clamp(50, 2000);
     let budget_ms = epoch_ms / 2;
-    let strategy = strategy.plugin_id();
     format!(
         r#"# A node of a devnet.
 [node]
@@ -257,10 +262,8 @@ key_file = "key.json"
 [plugins.scheduler-tokio]
 
 {wires}
-[plugins.storage-fs]
-
-[plugins.journal-sqlite]
-
+{storage}
+{journal}
 [plugins.network-replicas.config]
 refresh_interval_ms = {poll_ms}
 
@@ -281,9 +284,11 @@ tick_interval_ms = {recheck_ms}
 [plugins.self-healing.config]
 poll_interval_ms = {poll_ms}
 
-[plugins.{strategy}]
-
+{healing}
 {libraries}"#,
+        storage = linked_table("storage-fs", libraries),
+        journal = linked_table("journal-sqlite", libraries),
+        healing = linked_table(strategy.plugin_id(), libraries),
         answer_ms = (epoch_ms / 4).clamp(500, 10_000),
         recheck_ms = epoch_ms / 4,
     )

@@ -96,6 +96,14 @@ fn make_clock(context: PluginContext) -> BoxFuture<'static, Result<Provided, Plu
     })
 }
 
+/// A scheduler in front of another one.
+fn make_front(context: PluginContext) -> BoxFuture<'static, Result<Provided, PluginError>> {
+    Box::pin(async move {
+        let inner = context.scheduler()?;
+        Ok(Provided { scheduler: Some(Arc::new(Clock(inner))), ..Provided::default() })
+    })
+}
+
 /// A node of the strategy, on a clock that can be moved.
 struct Running {
     node: Node,
@@ -152,6 +160,27 @@ fn a_plugin_that_holds_a_thread_is_named_once_a_minute() {
     running.scheduler.run_for(Duration::from_secs(60));
     let warned = logged(|| assert!(running.ask("slow").is_ok()));
     assert!(warned[0].ends_with("count_since_last_warning=3"), "{warned:?}");
+}
+
+#[test]
+fn a_scheduler_in_front_of_another_is_measured_by_the_one_behind_it() {
+    let front = plugin("front", &[Seam::Scheduler], &[(Seam::Scheduler, REQUIRED)]);
+    let base = plugin("base", &[Seam::Scheduler], &[]);
+    let strategy = plugin("strategy", &[Seam::HealStrategy], &[(Seam::Scheduler, REQUIRED)]);
+    let registry =
+        registry([made_by(make_front, front), made_by(make_clock, base), made_by(make_strategy, strategy)]);
+    let text = "[node]\nname = 'n1'\nnetwork = 'devnet-1'\ndata_dir = 'data'\n[plugins.front]\n[plugins.base]\n\
+                [plugins.strategy]\n[provide]\nscheduler = 'front'\n";
+    let manifest = Manifest::parse(Path::new("node.toml"), text, &registry).unwrap();
+    let (scheduler, hub) = (VirtualScheduler::new(1), TelemetryHub::new());
+    let host = NodeHost::new(Arc::new(TestSigner::new("n1")), Arc::clone(&hub));
+    let node = scheduler.block_on(Node::start(&manifest, &registry, host)).unwrap();
+    // Every step of the front asks for the time, and so does every step that the front's answer takes.
+    let before = node.seams().scheduler.clone().unwrap().now();
+    AHEAD.set(Duration::from_millis(5));
+    assert!(node.seams().scheduler.clone().unwrap().now() > before);
+    let usage = |id: &str| node.account(id).unwrap().usage().calls;
+    assert!(usage("front") >= 2 && usage("base") >= 2);
 }
 
 #[test]
