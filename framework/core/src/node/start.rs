@@ -67,8 +67,7 @@ impl<'a> Starting<'a> {
         };
         let telemetry = NodeTelemetry::new(Arc::clone(&host.telemetry), &info.name)
             .with_limits(manifest.supervision.into());
-        let scheduler_is_ours = manifest.plan.node_grants.get(&Seam::Scheduler).map(String::as_str);
-        if let (Some(HOST_PROVIDER), Some(scheduler)) = (scheduler_is_ours, &provided.scheduler) {
+        if let (true, Some(scheduler)) = (measures_by_the_host(manifest, registry), &provided.scheduler) {
             telemetry.set_step_clock(Arc::clone(scheduler));
         }
         let injections = Injections::prepare(&manifest.inject, &telemetry)
@@ -323,4 +322,11 @@ fn check_declared(plugin: &StartedPlugin) -> Result<(), StartError> {
         Some(seam) => Err(StartError::NotDeclared { plugin_id: plugin_id(), seam: *seam }),
         None => Ok(()),
     }
+}
+
+/// Whether the node's scheduler is the host's, or a plugin's that stands in front of another one.
+fn measures_by_the_host(manifest: &Manifest, registry: &Registry) -> bool {
+    let Some(chosen) = manifest.plan.node_grants.get(&Seam::Scheduler) else { return false };
+    let plugin = registry.find(chosen);
+    plugin.is_none_or(|plugin| plugin.descriptor().needs.iter().any(|need| need.seam == Seam::Scheduler))
 }

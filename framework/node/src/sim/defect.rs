@@ -17,7 +17,7 @@ pub enum Defect {
     PublishesEarly,
     /// The disk forgets a sealed reconstruction in a crash.
     LosesStaging,
-    /// Takes "the chain can't be asked" for "there is no such operation".
+    /// Takes "the chain can't be asked" for "there is no such operation", for good.
     BelievesSilence,
     /// Serves bytes without looking at them.
     ServesDamage,

@@ -26,7 +26,7 @@ use lampkeeper_core::{Manifest, Node, Registry, TelemetryHub};
 use lampkeeper_plugin_sdk::testkit::{RecordingTelemetry, TestSigner, VirtualOptions, VirtualScheduler};
 use lampkeeper_transport_memory::{Fabric, Faults, JoiningNode, LinkQuality, MemoryTransport};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -330,7 +330,7 @@ impl World {
         let chain = Arc::new(WatchedChain {
             inner: self.chain.client(&member.account),
             watched: watched.clone(),
-            denials_left: AtomicU32::new(0),
+            believed_gone: Mutex::default(),
         });
         let disk = &member.disk;
         let cannot_start = self.options.defect == Some(Defect::NeverStarts) && self.ledger.is_stormy();

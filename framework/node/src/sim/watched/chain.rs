@@ -11,14 +11,13 @@ use lampkeeper_api::chain::{
 use lampkeeper_chain_sim::chain::SimChainClient;
 use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_protocol::words::ResultClass;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// The hash that liars claim: 32 bytes, and nobody's.
 const WRONG_HASH: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// Blocks that may be made between a node's question and what it submits after it.
 const ASKED_WITHIN_BLOCKS: i64 = 5;
-/// Questions that a node which believes silence takes as denied after one that was not answered.
-const DENIALS_AFTER_SILENCE: u32 = 12;
 
 /// A chain client that records submissions.
 pub struct WatchedChain {
@@ -26,8 +25,8 @@ pub struct WatchedChain {
     pub inner: SimChainClient,
     /// Whose it is.
     pub watched: Watched,
-    /// Denials that are left to a node which believes silence.
-    pub denials_left: AtomicU32,
+    /// Operations that a node which believes silence takes to be gone.
+    pub believed_gone: Mutex<BTreeSet<u64>>,
 }
 
 impl WatchedChain {
@@ -131,12 +130,11 @@ impl WatchedChain {
     fn taken_in(&self, answer: Result<HealOp, ChainError>, heal_op_id: u64) -> Result<HealOp, ChainError> {
         let is_silence = matches!(&answer, Err(error) if error.is_transient());
         if self.watched.suffers(Defect::BelievesSilence) {
+            let mut believed_gone = self.believed_gone.lock().unwrap_or_else(PoisonError::into_inner);
             if is_silence {
-                self.denials_left.store(DENIALS_AFTER_SILENCE, Ordering::Relaxed);
+                believed_gone.insert(heal_op_id);
             }
-            let left = self.denials_left.load(Ordering::Relaxed);
-            if left > 0 {
-                self.denials_left.store(left - 1, Ordering::Relaxed);
+            if believed_gone.contains(&heal_op_id) {
                 return Err(ChainError::NotFound { what: format!("heal operation {heal_op_id}") });
             }
         }
