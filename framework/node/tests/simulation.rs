@@ -148,7 +148,7 @@ const DEFECTS: [(&str, &str, &str, &str); 18] = [
     ("never-asks", "crashes", "asked-first", "1..12"),
     ("publishes-early", "none", "published-after-verified", "1..3"),
     ("loses-staging", "crashes", "staged-heals-stay", "1..24"),
-    ("believes-silence", "chain", "open-claims-stay", "1..24"),
+    ("believes-silence", "all", "open-claims-stay", "1..50"),
     ("serves-damage", "none", "served-bytes-match", "1..3"),
     ("agrees-to-anything", "none", "verified-means-right", "1..3"),
     ("votes-the-opposite", "none", "votes-are-deserved", "1..3"),
