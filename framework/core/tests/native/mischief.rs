@@ -52,7 +52,7 @@ fn a_guest_that_floods_the_log_is_limited() {
 
 #[test]
 fn a_thread_of_a_guest_that_panics_or_ends_harms_nobody_and_is_named() {
-    let running = Running::start("greeting = 'hello'").unwrap();
+    let running = Running::start_only("greeting = 'hello'").unwrap();
     ask(&running, "thread-ends").unwrap();
     assert_eq!(account(&running).panics(), 0);
     ask(&running, "thread-panics").unwrap();

@@ -7,7 +7,7 @@ use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_plugin_sdk::testkit::{TestSigner, VirtualScheduler};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -60,12 +60,34 @@ pub(crate) fn read(text: &str) -> (Registry, Result<Manifest, Vec<Problem>>) {
     (registry, manifest)
 }
 
+/// A library's own threads speak for the instance that was made last. Tests run side by side in one process, so one that
+/// loses such a thread has to be the only one with a node.
+static INSTANCES: RwLock<()> = RwLock::new(());
+
+/// A test's share of the library.
+#[expect(dead_code, reason = "held, not read")]
+enum Share {
+    One(RwLockReadGuard<'static, ()>),
+    Only(RwLockWriteGuard<'static, ()>),
+}
+
+impl Share {
+    fn one() -> Self {
+        Self::One(INSTANCES.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn only() -> Self {
+        Self::Only(INSTANCES.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// A node of the guest alone.
 pub(crate) struct Running {
     pub(crate) node: Node,
     pub(crate) scheduler: VirtualScheduler,
     pub(crate) telemetry: Arc<TelemetryHub>,
     pub(crate) router: Router,
+    _share: Share,
 }
 
 impl Running {
@@ -74,7 +96,21 @@ impl Running {
         Self::start_with(&registry, parsed)
     }
 
+    /// As `start`, while no other test has a node.
+    pub(crate) fn start_only(config: &str) -> Result<Self, String> {
+        let (registry, parsed) = read(&manifest(guest(), config));
+        Self::start_sharing(Share::only(), &registry, parsed)
+    }
+
     pub(crate) fn start_with(
+        registry: &Registry,
+        parsed: Result<Manifest, Vec<Problem>>,
+    ) -> Result<Self, String> {
+        Self::start_sharing(Share::one(), registry, parsed)
+    }
+
+    fn start_sharing(
+        share: Share,
         registry: &Registry,
         parsed: Result<Manifest, Vec<Problem>>,
     ) -> Result<Self, String> {
@@ -87,7 +123,7 @@ impl Running {
         let node =
             scheduler.block_on(Node::start(&parsed, registry, host)).map_err(|error| error.to_string())?;
         let router = served.router.lock().unwrap().take().unwrap_or_default();
-        Ok(Self { node, scheduler, telemetry, router })
+        Ok(Self { node, scheduler, telemetry, router, _share: share })
     }
 
     pub(crate) fn drain(self) {
