@@ -48,6 +48,15 @@ struct State {
     armed: Option<Point>,
 }
 
+/// Leaves no process behind, when a test fails either.
+pub(crate) struct KillAtEnd(pub(crate) Killer);
+
+impl Drop for KillAtEnd {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 /// The hand on the process. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Killer {

@@ -21,16 +21,19 @@ mod wire;
 mod world;
 
 use diary::Diary;
-use killer::{Killer, Point};
+use killer::{KillAtEnd, Killer, Point};
 use lampkeeper_api::chain::{ChainMessage, HealOpStatus};
+use lampkeeper_api::journal::HealClaim;
 use lampkeeper_api::signer::Signer;
+use lampkeeper_api::staging::Staging;
 use lampkeeper_api::store::ArtifactStore;
 use lampkeeper_heal_minimal as _;
 use lampkeeper_network_replicas as _;
 use lampkeeper_plugin_sdk::testkit::{TestSigner, context};
 use lampkeeper_protocol::artifact_key::ArtifactKey;
 use lampkeeper_scheduler_tokio::TokioScheduler;
-use lampkeeper_self_healing as _;
+use lampkeeper_self_healing::explain::explain;
+use lampkeeper_self_healing::reconcile::ChainSays;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -95,6 +98,7 @@ fn a_node_that_is_killed_during_heals_always_recovers() {
     runtime().block_on(async {
         let diary = Diary::default();
         let killer = Killer::new(dir.path(), &diary);
+        let _end = KillAtEnd(killer.clone());
         let world = World::start(dir.path(), &killer).await;
         let mut killed = BTreeMap::<String, u64>::new();
         let mut ended = BTreeMap::<&str, u64>::new();
@@ -104,7 +108,6 @@ fn a_node_that_is_killed_during_heals_always_recovers() {
             *killed.entry(format!("{point:?}")).or_default() += 1;
             *ended.entry(status).or_default() += 1;
         }
-        killer.kill();
         println!("killed {kills} times at {killed:?}; heals ended {ended:?}");
         assert_eq!(ended.get("VERIFIED"), Some(&(kills as u64)), "{ended:?}");
     });
@@ -198,14 +201,26 @@ async fn check_disk(dir: &Path, round: usize, struck: Point) {
             assert!(matches!(bytes, Ok(Some(_))), "round {round}, {struck:?}: {} is {bytes:?}", entry.key);
         }
     }
-    storage.close.unwrap().close().await.unwrap();
+    let staging = storage.staging.clone().unwrap();
     let journal =
         (lampkeeper_journal_sqlite::descriptor().construct)(plugin("journal-sqlite")).await.unwrap();
     let claims = journal.journal.clone().unwrap().claims().await.unwrap();
+    check_explained(&*staging, &claims, round, struck).await;
     // One may be left whose reconstruction is published and gone.
     assert!(claims.len() <= 2, "round {round}, {struck:?}: {claims:?}");
     if let Some(close) = journal.close {
         close.close().await.unwrap();
+    }
+    storage.close.unwrap().close().await.unwrap();
+}
+
+/// What was staged is explained as something that goes on when the node starts.
+async fn check_explained(staging: &dyn Staging, claims: &[HealClaim], round: usize, struck: Point) {
+    for heal_op_id in staging.list().await.unwrap() {
+        let state = staging.state(heal_op_id).await.unwrap();
+        let claim = claims.iter().find(|claim| claim.heal_op_id == heal_op_id);
+        let told = explain(heal_op_id, claim, &state, &ChainSays::Nothing, &victim_account());
+        assert!(told.resumption.is_some(), "round {round}, {struck:?}, operation {heal_op_id}: {told:?}");
     }
 }
 
