@@ -15,7 +15,7 @@ const CALLS: [(&str, &str); 5] = [
     (".event(", "event"),
 ];
 /// Named by a constant, not at a call.
-const BY_CONSTANT: [(&str, &str); 1] = [("lampkeeper_metrics_dropped_total", "counter")];
+const BY_CONSTANT: [(&str, &str); 1] = [("metrics_dropped_total", "counter")];
 /// The events of the simulated chain are the chain's, and the simulator counts for itself: neither is a node's.
 const APART: [&str; 2] = ["plugins/chain-sim", "framework/node/src/sim"];
 

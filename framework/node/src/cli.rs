@@ -68,6 +68,12 @@ pub enum Command {
     Scenario(ScenarioCommand),
     /// How a running node, or a kept devnet, is doing.
     Status(ControlArgs),
+    /// What a running node, or a kept devnet, has counted, in the text format of Prometheus.
+    Metrics {
+        /// The data directory of the running node or devnet; its control socket is in it.
+        #[arg(long, value_name = "DIR", default_value = "devnet")]
+        data_dir: PathBuf,
+    },
     /// Store a file in the network; prints its ticket.
     Store {
         /// The file.

@@ -1,4 +1,4 @@
-//! The control socket: how `status`, `store`, `fetch`, `tickets` and `stop` reach a running node.
+//! The control socket: how `status`, `metrics`, `store`, `fetch`, `tickets` and `stop` reach a running node.
 //!
 //! Owns the socket in the data directory, the requests and the replies: one JSON object a line, a request answered by
 //! any number of progress lines and one last line. Only the owner of the data directory may connect: the directory is
@@ -38,6 +38,8 @@ const SOCKET_PATH_LEN_BYTES_MAX: usize = 107;
 pub enum Request {
     /// How is it going?
     Status,
+    /// What was counted?
+    Metrics,
     /// What tickets are there?
     Tickets,
     /// Store a file.

@@ -10,6 +10,7 @@ mod devnet;
 mod download;
 mod history;
 mod host_runtime;
+mod metrics_endpoint;
 mod operations;
 mod output;
 mod plugins;
@@ -40,6 +41,7 @@ fn carry_out(command: Command) -> Outcome {
             commands::scenario::run(&files, verbose)
         }
         Command::Status(control) => asynchronously(commands::ask::status(&control)),
+        Command::Metrics { data_dir } => asynchronously(commands::ask::metrics(&data_dir)),
         Command::Store { file, control } => asynchronously(commands::ask::store(&file, &control)),
         Command::Fetch { ticket, output, control } => {
             asynchronously(commands::ask::fetch(&ticket, output.as_deref(), &control))

@@ -250,6 +250,7 @@ pub fn progress_text(step: &StoreFileProgress) -> String {
 /// If the request fails, or is not one of these.
 pub async fn answer(node: &Node, request: Request, progress: &Progress) -> Result<Value, String> {
     match request {
+        Request::Metrics => Ok(Value::String(node.render_metrics())),
         Request::Tickets => tickets(node).await,
         Request::Store { path } => store(node, &path, progress).await,
         Request::Fetch { ticket_id, output } => fetch(node, &ticket_id, &output, progress).await,

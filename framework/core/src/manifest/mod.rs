@@ -26,7 +26,9 @@ pub use inject::INJECTIONS_MAX;
 pub use outline::{DeclaredPlugin, Outline};
 pub use problem::Problem;
 pub use schema::manifest_schema;
-pub use sections::{IdentitySection, LogFormat, LogSection, NodeSection, SupervisionSection, Tier};
+pub use sections::{
+    IdentitySection, LogFormat, LogSection, MetricsSection, NodeSection, SupervisionSection, Tier,
+};
 
 use crate::inject::Injection;
 use crate::native::NativePlugin;
@@ -53,6 +55,8 @@ pub struct Manifest {
     pub identity: IdentitySection,
     /// What is logged, and how.
     pub log: LogSection,
+    /// Who can read the node's metrics.
+    pub metrics: MetricsSection,
     /// Restarts and time limits.
     pub supervision: SupervisionSection,
     /// Every plugin that the manifest mentions, by id, also those that are turned off.
@@ -176,6 +180,7 @@ fn assemble(path: &Path, text: &str, document: &Node, sections: sections::Sectio
         node,
         identity,
         log: sections.log,
+        metrics: sections.metrics,
         supervision: sections.supervision,
         plugins: plugins.collect(),
         provide: sections.provide,
@@ -219,6 +224,12 @@ impl Reading<'_> {
             let finding = Finding::new(&node.span, "log.filter", "not a log filter");
             self.findings
                 .push(finding.instead("write a level, such as \"info\", or \"info,lampkeeper_core=debug\""));
+        }
+        if let Some(node) = self.document.at(&["metrics", "listen"])
+            && node.as_text().is_some_and(|text| text.parse::<std::net::SocketAddr>().is_err())
+        {
+            let finding = Finding::new(&node.span, "metrics.listen", "not an address and a port");
+            self.findings.push(finding.instead("write them as numbers, such as \"127.0.0.1:9464\""));
         }
         let milliseconds = |key: &str| match &self.document.at(&["supervision", key])?.data {
             tree::Data::Integer(number) => u64::try_from(*number).ok(),

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,6 +66,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Who can read the node's metrics besides its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// The address at which `GET /metrics` answers in the text format of Prometheus, to everybody who reaches it. Without
+    /// it nobody is answered there, and `lampkeeper metrics` prints the same.
+    #[schemars(with = "Option<String>", extend("examples" = ["127.0.0.1:9464"]))]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Where a plugin's code comes from.
@@ -171,6 +182,9 @@ pub(super) struct Sections {
     /// What is logged, and how.
     #[serde(default)]
     pub(super) log: LogSection,
+    /// Who can read the node's metrics besides its owner.
+    #[serde(default)]
+    pub(super) metrics: MetricsSection,
     /// How failing services are restarted and how long things may take.
     #[serde(default)]
     pub(super) supervision: SupervisionSection,

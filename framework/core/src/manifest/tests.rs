@@ -126,6 +126,7 @@ fn check_after_node(text: &str, expected: &[&str]) {
 fn a_whole_manifest_is_read() {
     let text = format!(
         "{NODE}[identity]\nkey_file = '/keys/n1.json'\n[log]\nfilter = 'debug'\nformat = 'json'\n\
+         [metrics]\nlisten = '[::1]:9464'\n\
          [plugins.storage-fs]\n[plugins.storage-fs.config]\nwriters = 8\nmode = 'buffered'\n\
          [plugins.heal-full]\n[plugins.heal-minimal]\ntier = 'static'\n[plugins.challenge]\nenabled = false\n\
          [provide]\nheal-strategy = 'heal-minimal'\n[supervision]\ndrain_timeout_ms = 1\n"
@@ -135,11 +136,12 @@ fn a_whole_manifest_is_read() {
     assert_eq!(manifest.in_data_dir("control"), Path::new("etc/data/control"));
     assert_eq!(manifest.identity.key_file, Path::new("/keys/n1.json"));
     assert_eq!(manifest.log, LogSection { filter: "debug".to_owned(), format: LogFormat::Json });
+    assert_eq!(manifest.metrics.listen, Some("[::1]:9464".parse().unwrap()));
     assert_eq!(manifest.supervision.drain_timeout_ms, 1);
     assert_eq!(manifest.supervision.restart_backoff_min_ms, 500, "the rest has its defaults");
     let store = &manifest.plugins["storage-fs"];
     assert_eq!(store.config, serde_json::json!({ "writers": 8, "mode": "buffered" }));
-    assert_eq!((store.line, store.enabled, store.tier), (10, true, Tier::Static));
+    assert_eq!((store.line, store.enabled, store.tier), (12, true, Tier::Static));
     assert!(!manifest.is_enabled("challenge") && !manifest.is_enabled("recheck"));
     let order: Vec<&str> = manifest.plan.steps.iter().map(|step| step.plugin_id.as_str()).collect();
     assert_eq!(order, ["storage-fs", "heal-full", "heal-minimal"]);
@@ -223,6 +225,11 @@ fn tables_of_core_are_checked() {
         "[log]\nfilter = 'a=b=c'\n",
         &["node.toml:6:10: log.filter: not a log filter; \
          write a level, such as \"info\", or \"info,lampkeeper_core=debug\""],
+    );
+    check_after_node(
+        "[metrics]\nlisten = 'localhost'\n",
+        &["node.toml:6:10: metrics.listen: not an address and a port; \
+         write them as numbers, such as \"127.0.0.1:9464\""],
     );
     check_after_node(
         "[supervision]\nrestart_backoff_max_ms = 400\nquarantine_after_failures = 0\n",

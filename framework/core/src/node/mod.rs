@@ -185,6 +185,12 @@ impl Node {
         self.telemetry.gauges(name)
     }
 
+    /// The metrics of all nodes that share this node's telemetry, in the text format of Prometheus.
+    #[must_use]
+    pub fn render_metrics(&self) -> String {
+        self.telemetry.render_metrics()
+    }
+
     /// What the calls of a plugin have cost until now; `None` for one that the node does not run.
     #[must_use]
     pub fn account(&self, plugin_id: &str) -> Option<Arc<PluginAccount>> {

@@ -17,7 +17,9 @@ pub const LABELS_MAX: usize = 8;
 /// The longest name or label, in bytes; longer ones are cut.
 pub const TEXT_LEN_BYTES_MAX: usize = 128;
 /// What was dropped because of a limit, or because a metric changed its kind.
-pub const DROPPED_METRIC: &str = "lampkeeper_metrics_dropped_total";
+pub const DROPPED_METRIC: &str = "metrics_dropped_total";
+/// What a name begins with where metrics of many programs come together.
+const PREFIX: &str = "lampkeeper_";
 
 /// Upper bounds of buckets for metrics whose names end in `_ms`: a call in memory to a heal of a large file.
 const BUCKETS_MS: [f64; 14] =
@@ -128,12 +130,14 @@ impl Metrics {
         let state = self.lock();
         let mut text = String::new();
         for (name, metric) in &state.metrics {
+            let name = &format!("{PREFIX}{name}");
             let _ = writeln!(text, "# TYPE {name} {}", metric.kind.name());
             for (series, measured) in &metric.series {
                 render_series(&mut text, name, series, measured);
             }
         }
-        let _ = writeln!(text, "# TYPE {DROPPED_METRIC} counter\n{DROPPED_METRIC} {}", state.dropped);
+        let _ = writeln!(text, "# TYPE {PREFIX}{DROPPED_METRIC} counter");
+        let _ = writeln!(text, "{PREFIX}{DROPPED_METRIC} {}", state.dropped);
         text
     }
 

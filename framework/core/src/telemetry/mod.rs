@@ -101,6 +101,11 @@ impl NodeTelemetry {
         self.hub.metrics.gauges(&self.node, name)
     }
 
+    /// The metrics of all nodes of the hub.
+    pub(crate) fn render_metrics(&self) -> String {
+        self.hub.render_prometheus()
+    }
+
     pub(crate) fn of_plugin(&self, plugin_id: &str) -> PluginTelemetry {
         // The level of an error: the span has to be there whatever the filter says, or records would lose their origin.
         let span =

@@ -166,20 +166,20 @@ fn metrics_are_rendered_for_prometheus() {
     telemetry.gauge("fill-level", &[], 0.5);
     telemetry.observe("read_bytes", &[("disk", "sda")], 1024.0);
     telemetry.observe("read_bytes", &[("disk", "sda")], 1e12);
-    let expected = r#"# TYPE calls_total counter
-calls_total{node="n1",plugin="p",peer="a\"b\n"} 5
-# TYPE fill_level gauge
-fill_level{node="n1",plugin="p"} 0.5
-# TYPE read_bytes histogram
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="1024"} 1
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="16384"} 1
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="262144"} 1
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="4194304"} 1
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="67108864"} 1
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="1073741824"} 1
-read_bytes_bucket{node="n1",plugin="p",disk="sda",le="+Inf"} 2
-read_bytes_sum{node="n1",plugin="p",disk="sda"} 1000000001024
-read_bytes_count{node="n1",plugin="p",disk="sda"} 2
+    let expected = r#"# TYPE lampkeeper_calls_total counter
+lampkeeper_calls_total{node="n1",plugin="p",peer="a\"b\n"} 5
+# TYPE lampkeeper_fill_level gauge
+lampkeeper_fill_level{node="n1",plugin="p"} 0.5
+# TYPE lampkeeper_read_bytes histogram
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="1024"} 1
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="16384"} 1
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="262144"} 1
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="4194304"} 1
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="67108864"} 1
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="1073741824"} 1
+lampkeeper_read_bytes_bucket{node="n1",plugin="p",disk="sda",le="+Inf"} 2
+lampkeeper_read_bytes_sum{node="n1",plugin="p",disk="sda"} 1000000001024
+lampkeeper_read_bytes_count{node="n1",plugin="p",disk="sda"} 2
 # TYPE lampkeeper_metrics_dropped_total counter
 lampkeeper_metrics_dropped_total 0
 "#;

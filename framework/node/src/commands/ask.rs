@@ -1,4 +1,4 @@
-//! `status`, `store`, `fetch`, `tickets`, `scrub` and `stop`: asking a running node over its control socket.
+//! `status`, `metrics`, `store`, `fetch`, `tickets`, `scrub` and `stop`: asking a running node over its control socket.
 //!
 //! Owns how answers are printed. What they mean is the node's (`control`, `operations`).
 
@@ -8,8 +8,8 @@ use crate::output::{self, Failure, Outcome};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-async fn asked(control: &ControlArgs, request: &Request) -> Result<Value, Failure> {
-    ask(&control.data_dir, request, output::remark).await.map_err(|error| match error {
+async fn asked(data_dir: &Path, request: &Request) -> Result<Value, Failure> {
+    ask(data_dir, request, output::remark).await.map_err(|error| match error {
         ControlError::NotRunning(_) => Failure { message: error.to_string(), code: exit::NOT_RUNNING },
         _ => Failure::failed(error),
     })
@@ -17,7 +17,7 @@ async fn asked(control: &ControlArgs, request: &Request) -> Result<Value, Failur
 
 /// How a node, or every node of a devnet, is doing.
 pub async fn status(control: &ControlArgs) -> Outcome {
-    let answer = asked(control, &Request::Status).await?;
+    let answer = asked(&control.data_dir, &Request::Status).await?;
     if control.json {
         output::json(&answer);
         return Ok(());
@@ -36,6 +36,13 @@ pub async fn status(control: &ControlArgs) -> Outcome {
     for node in nodes {
         print_node(node, nodes.len() == 1);
     }
+    Ok(())
+}
+
+/// What was counted.
+pub async fn metrics(data_dir: &Path) -> Outcome {
+    let answer = asked(data_dir, &Request::Metrics).await?;
+    output::line(answer.as_str().unwrap_or_default().trim_end());
     Ok(())
 }
 
@@ -136,7 +143,7 @@ fn text(value: &Value) -> String {
 
 /// The tickets that the chain knows.
 pub async fn tickets(control: &ControlArgs) -> Outcome {
-    let answer = asked(control, &Request::Tickets).await?;
+    let answer = asked(&control.data_dir, &Request::Tickets).await?;
     if control.json {
         output::json(&answer);
         return Ok(());
@@ -162,7 +169,7 @@ pub async fn tickets(control: &ControlArgs) -> Outcome {
 /// Stores a file.
 pub async fn store(file: &Path, control: &ControlArgs) -> Outcome {
     let path = absolute(file)?;
-    let answer = asked(control, &Request::Store { path }).await?;
+    let answer = asked(&control.data_dir, &Request::Store { path }).await?;
     if control.json {
         output::json(&answer);
     } else {
@@ -175,7 +182,7 @@ pub async fn store(file: &Path, control: &ControlArgs) -> Outcome {
 pub async fn fetch(ticket: &str, output_path: Option<&Path>, control: &ControlArgs) -> Outcome {
     let target = absolute(output_path.unwrap_or(Path::new(".")))?;
     let request = Request::Fetch { ticket_id: ticket.to_owned(), output: target };
-    let answer = asked(control, &request).await?;
+    let answer = asked(&control.data_dir, &request).await?;
     if control.json {
         output::json(&answer);
     } else {
@@ -191,7 +198,7 @@ pub async fn fetch(ticket: &str, output_path: Option<&Path>, control: &ControlAr
 /// Tells how far the scrubs are, after pausing or resuming them.
 pub async fn scrub(command: &ScrubCommand) -> Outcome {
     let (control, pause) = command.parts();
-    let answer = asked(control, &Request::Scrub { pause }).await?;
+    let answer = asked(&control.data_dir, &Request::Scrub { pause }).await?;
     if control.json {
         output::json(&answer);
         return Ok(());
@@ -211,7 +218,7 @@ pub async fn scrub(command: &ScrubCommand) -> Outcome {
 
 /// Stops whatever runs there.
 pub async fn stop(control: &ControlArgs) -> Outcome {
-    let answer = asked(control, &Request::Stop).await?;
+    let answer = asked(&control.data_dir, &Request::Stop).await?;
     if control.json {
         output::json(&answer);
     } else {

@@ -8,6 +8,7 @@ use crate::cli::{RunArgs, StarterArgs, exit};
 use crate::control::{Answer, Handler, Progress, Request, Server};
 use crate::history;
 use crate::host_runtime::HostRuntime;
+use crate::metrics_endpoint::MetricsEndpoint;
 use crate::operations;
 use crate::output::{self, Failure, Outcome};
 use crate::plugins::advisory;
@@ -59,6 +60,7 @@ async fn run_until_stopped(
     let (stop, stopping) = watch::channel(false);
     let handler = NodeControl { node: Arc::clone(node), stop };
     let control = Server::open(&manifest.node.data_dir, Arc::new(handler)).await.map_err(Failure::invalid)?;
+    let metrics = open_metrics(node, manifest).await?;
     let stopped = async {
         tokio::select! {
             by_signal = until_stopped(stopping) => by_signal,
@@ -74,8 +76,15 @@ async fn run_until_stopped(
         by_signal = stopped => Ok(by_signal),
         failed = checked => failed.map(|()| false),
     };
-    drop(control);
+    drop((control, metrics));
     ended
+}
+
+async fn open_metrics(node: &Arc<Node>, manifest: &Manifest) -> Result<Option<MetricsEndpoint>, Failure> {
+    let Some(listen) = manifest.metrics.listen else { return Ok(None) };
+    let endpoint = MetricsEndpoint::open(listen, Arc::clone(node)).await.map_err(Failure::failed)?;
+    tracing::info!(address = %endpoint.address(), "metrics are served over HTTP");
+    Ok(Some(endpoint))
 }
 
 async fn print_events(mut events: EventListener) {

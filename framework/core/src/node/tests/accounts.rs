@@ -222,9 +222,9 @@ fn a_plugin_that_panics_again_and_again_is_quarantined_and_everybody_is_told() {
     assert_eq!((status.plugins[0].usage.panics, status.plugins[0].usage.calls_refused), (5, 3));
     let metrics = running.hub.render_prometheus();
     for line in [
-        "plugin_quarantined{node=\"n1\",plugin=\"strategy\"} 1",
-        "plugin_calls_refused_total{node=\"n1\",plugin=\"strategy\"} 3",
-        "plugin_calls_in_flight{node=\"n1\",plugin=\"strategy\"} 0",
+        "lampkeeper_plugin_quarantined{node=\"n1\",plugin=\"strategy\"} 1",
+        "lampkeeper_plugin_calls_refused_total{node=\"n1\",plugin=\"strategy\"} 3",
+        "lampkeeper_plugin_calls_in_flight{node=\"n1\",plugin=\"strategy\"} 0",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is missing in {metrics}");
     }

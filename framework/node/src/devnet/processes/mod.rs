@@ -296,6 +296,9 @@ impl Network for Processes {
                 let dir = &self.member(name).map_err(words)?.dir;
                 control::ask(dir, &request, |_| {}).await.map_err(|error| error.to_string())
             }
+            Request::Metrics => {
+                Err("each node is a process with metrics of its own: ask one, with --data-dir".to_owned())
+            }
             Request::History { node: None, .. } => {
                 Err("each node is a process with a memory of its own: name one with --node".to_owned())
             }
