@@ -62,6 +62,7 @@ impl Node {
     }
 
     async fn claim_executed(&self, claim: &HealClaim, height: i64) -> Result<(), LocalError> {
+        self.heard.claim_executed(claim.heal_op_id);
         self.forget_failures(claim.heal_op_id);
         self.count("self_healing_claims_total", "result", "executed");
         self.telemetry.event(
@@ -71,7 +72,7 @@ impl Node {
                 .with("manifest_hash", &claim.manifest_hash)
                 .with("height", height),
         );
-        // If this fails the row stays pending, and the next look at the chain promotes it.
+        // If this fails the row stays pending until the journal can be told.
         self.journal.mark_claim_submitted(claim.heal_op_id, self.now_s()).await?;
         Ok(())
     }
@@ -79,6 +80,12 @@ impl Node {
     /// Looks at the chain and does with a pending claim what the table says, but for submitting it again.
     async fn reconcile_claim(&self, claim: &HealClaim) -> Result<Option<HealOp>, LocalError> {
         let heal_op_id = claim.heal_op_id;
+        if self.heard.is_claim_executed(heal_op_id) {
+            // The journal failed when it was told. A replica of the chain that is behind may still wait for the claim.
+            self.count_reconciled("healer", name(PendingClaim::Promote));
+            self.journal.mark_claim_submitted(heal_op_id, self.now_s()).await?;
+            return Ok(None);
+        }
         let answer = self.chain.heal_op(heal_op_id).await;
         let staging = self.staging.state(heal_op_id).await?;
         let decision = pending_claim(&ChainSays::of(&answer), &claim.manifest_hash, &staging);
@@ -107,10 +114,14 @@ impl Node {
         Ok(None)
     }
 
-    /// Resumes a claim whose outcome is not known (wire 5.6).
-    pub(crate) async fn resume_claim(&self, claim: &HealClaim) -> Result<(), LocalError> {
-        match self.reconcile_claim(claim).await? {
-            Some(heal_op) if self.may_try(heal_op.heal_op_id) => self.submit_claim(&heal_op, claim).await,
+    /// Resumes a claim whose outcome is not known, if it is still there (wire 5.6).
+    pub(crate) async fn resume_claim(&self, heal_op_id: u64) -> Result<(), LocalError> {
+        let claim = self.journal.claim(heal_op_id).await?;
+        let Some(claim) = claim.filter(|claim| claim.status == SubmissionStatus::Pending) else {
+            return Ok(());
+        };
+        match self.reconcile_claim(&claim).await? {
+            Some(heal_op) if self.may_try(heal_op_id) => self.submit_claim(&heal_op, &claim).await,
             Some(_) | None => Ok(()),
         }
     }

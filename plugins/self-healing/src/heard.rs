@@ -1,8 +1,9 @@
 //! What the chain has told this life of the node, beyond what the journal could take down.
 //!
-//! Owns two memories that a restart may lose. Votes that were executed: a journal that fails must not make the node pay
-//! for the same vote again. Denials: a replica of the chain that is behind, or broken, does not know an operation that is
-//! open, so "there is no such operation" is not believed before it has been the only answer for long.
+//! Owns memories that a restart may lose. Claims and votes that were executed: a journal that fails, or a replica of the
+//! chain that is behind, must not make the node pay for the same message again. Denials: a replica that is behind, or
+//! broken, does not know an operation that is open, so "there is no such operation" is not believed before it has been the
+//! only answer for long.
 
 use crate::reconcile::ChainSays;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ const OPERATIONS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Memory {
+    executed_claims: BTreeSet<u64>,
     executed_votes: BTreeSet<u64>,
     denials: BTreeMap<u64, Denial>,
 }
@@ -37,13 +39,19 @@ impl Heard {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The chain has executed this node's claim.
+    pub(crate) fn claim_executed(&self, heal_op_id: u64) {
+        remember(&mut self.lock().executed_claims, heal_op_id);
+    }
+
+    /// Whether the chain has said that it executed this node's claim.
+    pub(crate) fn is_claim_executed(&self, heal_op_id: u64) -> bool {
+        self.lock().executed_claims.contains(&heal_op_id)
+    }
+
     /// The chain has executed this node's vote.
     pub(crate) fn vote_executed(&self, heal_op_id: u64) {
-        let mut memory = self.lock();
-        memory.executed_votes.insert(heal_op_id);
-        if memory.executed_votes.len() > OPERATIONS_MAX {
-            memory.executed_votes.pop_first();
-        }
+        remember(&mut self.lock().executed_votes, heal_op_id);
     }
 
     /// Whether the chain has said that it executed this node's vote.
@@ -79,6 +87,13 @@ impl Heard {
                 if is_believed { says } else { ChainSays::Nothing }
             }
         }
+    }
+}
+
+fn remember(operations: &mut BTreeSet<u64>, heal_op_id: u64) {
+    operations.insert(heal_op_id);
+    if operations.len() > OPERATIONS_MAX {
+        operations.pop_first();
     }
 }
 

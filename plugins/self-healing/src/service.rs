@@ -101,6 +101,7 @@ impl SelfHealing {
                 return false;
             }
             let is_claimed = claims.iter().any(|claim| claim.heal_op_id == heal_op_id);
+            let is_claimed = is_claimed || node.heard.is_claim_executed(heal_op_id);
             if is_claimed || node.in_flight.contains(heal_op_id, Side::Healing) {
                 node.count("self_healing_deduplicated_total", "role", "healer");
                 return false;
@@ -162,8 +163,9 @@ impl SelfHealing {
                 let (node, shutdown) = (Arc::clone(node), shutdown.clone());
                 let work = async move {
                     let _guard = guard;
-                    if resume && claim.status == SubmissionStatus::Pending {
-                        node.resume_claim(&claim).await?;
+                    // What was listed may have been claimed since, by whoever had the guard before.
+                    if resume {
+                        node.resume_claim(heal_op_id).await?;
                     }
                     node.finalize(heal_op_id, &shutdown).await
                 };

@@ -133,6 +133,31 @@ fn a_claim_that_got_lost_is_submitted_again_after_a_restart() {
 }
 
 #[test]
+fn an_executed_claim_is_not_submitted_again_whatever_journal_and_chain_forget() {
+    let fixture = fixture();
+    // A replica that is behind answers as if nothing had been claimed.
+    let op = heal_op(HealOpStatus::Scheduled, ME, &["bob"], "");
+    let chain = scheduled(&fixture)
+        .submit_where("the operation is claimed", is_claim, receipt())
+        .heal_op(HEAL_OP_ID, Ok(op))
+        .always();
+    let bench = bench(chain, &fixture);
+    bench.look(1);
+    // As a journal that could not be told leaves it, and as one that has lost it.
+    let pending = claim(&fixture, SubmissionStatus::Pending);
+    for (left, expected) in [(Some(pending), Some(SubmissionStatus::Submitted)), (None, None)] {
+        bench.scheduler.block_on(bench.journal.delete_claim(HEAL_OP_ID)).unwrap();
+        if let Some(left) = left {
+            bench.scheduler.block_on(bench.journal.insert_claim(&left)).unwrap();
+        }
+        bench.look(3);
+        assert_eq!(claim_of(&bench).map(|claim| claim.status), expected);
+        assert_eq!(bench.chain.submitted().len(), 1);
+    }
+    assert_eq!(bench.telemetry.events_named("heal.claimed").len(), 1);
+}
+
+#[test]
 fn a_refused_claim_keeps_its_reconstruction_and_waits_longer_each_time() {
     let fixture = fixture();
     let op = heal_op(HealOpStatus::Scheduled, ME, &["bob"], "");
