@@ -153,6 +153,14 @@ impl PublicKey {
     /// # Errors
     /// The signature is malformed, or not by this key over this message.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), AccountError> {
+        let signature = self.parse(signature)?;
+        self.key
+            .verify_prehash(&self.key_type.message_digest(message), &signature)
+            .map_err(|_| AccountError::SignatureMismatch)
+    }
+
+    /// A signature in a form that this type of key accepts.
+    fn parse(&self, signature: &[u8]) -> Result<Signature, AccountError> {
         let malformed = || AccountError::MalformedSignature { len_bytes: signature.len() };
         let scalars = match (self.key_type, signature.len()) {
             (KeyType::EthSecp256k1, 65) => &signature[..SIGNATURE_LEN_BYTES],
@@ -163,9 +171,7 @@ impl PublicKey {
         if signature.normalize_s() != signature {
             return Err(malformed());
         }
-        self.key
-            .verify_prehash(&self.key_type.message_digest(message), &signature)
-            .map_err(|_| AccountError::SignatureMismatch)
+        Ok(signature)
     }
 }
 
@@ -176,20 +182,22 @@ impl PublicKey {
     /// # Errors
     /// The signature is malformed, or not by this key over this message.
     pub fn handshake_signature(&self, message: &[u8], signature: &[u8]) -> Result<Vec<u8>, AccountError> {
-        self.verify(message, signature)?;
-        let mut bytes = signature[..SIGNATURE_LEN_BYTES].to_vec();
         match self.key_type {
-            KeyType::Secp256k1 => {}
+            KeyType::Secp256k1 => {
+                self.verify(message, signature)?;
+                Ok(signature.to_vec())
+            }
             KeyType::EthSecp256k1 => {
-                let malformed = |_| AccountError::MalformedSignature { len_bytes: signature.len() };
-                let parsed = Signature::from_slice(&bytes).map_err(malformed)?;
+                let signature = self.parse(signature)?;
                 let digest = self.key_type.message_digest(message);
-                let recovery_id = RecoveryId::trial_recovery_from_prehash(&self.key, &digest, &parsed)
+                // It verifies the signature, too.
+                let recovery_id = RecoveryId::trial_recovery_from_prehash(&self.key, &digest, &signature)
                     .map_err(|_| AccountError::SignatureMismatch)?;
+                let mut bytes = signature.to_bytes().to_vec();
                 bytes.push(recovery_id.to_byte());
+                Ok(bytes)
             }
         }
-        Ok(bytes)
     }
 }
 

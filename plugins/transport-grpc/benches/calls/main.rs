@@ -1,7 +1,11 @@
 //! Handshakes, calls and streams over the secure channel, beside tonic in plaintext and tonic over rustls in the same run.
 //!
 //! A program of its own, because what is compared are whole systems: every subject has its server and its client in this
-//! process, on a runtime of two threads, with the same windows. Run with `cargo bench -p lampkeeper-transport-grpc`.
+//! process, on a runtime of two threads, with the same windows. They take turns, so that all of them meet the same
+//! machine, and what is printed is the median of all turns. Besides the time on the clock, which other work on the machine
+//! prolongs, the time on a processor is measured, of server and client together.
+//!
+//! Run with `cargo bench -p lampkeeper-transport-grpc`; `-- NAME` measures only subjects with that in their name.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
 
@@ -10,9 +14,11 @@ mod clock;
 #[path = "../../tests/sockets/common.rs"]
 #[allow(dead_code, reason = "the benchmark uses a part")]
 mod common;
+mod figures;
 mod tonic_subject;
 
 use common::{ECHO, PATIENCE, chain, loopback, node, runtime};
+use figures::{Figures, Stopwatch, memory_kib, print_table, reset_peak_memory};
 use lampkeeper_plugin_sdk::api::transport::{
     Caller, MessageStream, Peer, Route, Router, ServerHandle, Status, StreamHandler, Transport, UnaryHandler,
 };
@@ -20,13 +26,17 @@ use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_plugin_sdk::futures::future::join_all;
 use lampkeeper_transport_grpc::{Config, GrpcTransport};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One message of a stream, and one answer of the throughput test.
 const CHUNK_LEN_BYTES: usize = 1024 * 1024;
 const STREAM_CHUNKS: usize = 256;
-const CALLS: usize = 2000;
-const HANDSHAKES: usize = 400;
+const CALLS: usize = 1000;
+const HANDSHAKES: usize = 200;
+/// Turns of each subject.
+const ROUNDS: usize = 7;
+/// Streams that must not differ in the memory they take.
+const MEMORY_CHUNKS: [usize; 3] = [64, 256, 1024];
 const DOWNLOADS: usize = 256;
 const AT_ONCE: usize = 8;
 /// A path that answers with so many bytes as the request says.
@@ -50,6 +60,10 @@ pub(crate) trait Subject: Send + Sync {
     /// The bytes of a stream; they are counted and dropped.
     async fn stream(&self, chunks: usize) -> usize;
 }
+
+/// Accounts of the EVM's kind, as the present network's are.
+const CLIENT: &str = "evm client";
+const SERVER: &str = "evm server";
 
 struct Ours {
     peer: Peer,
@@ -85,15 +99,15 @@ impl MessageStream for Chunks {
 
 impl Ours {
     async fn start() -> Self {
-        let chain = chain(&["client", "server"], &[], &[]);
-        let server = node("server", &chain, Config { connections_per_account_max: 512, ..loopback() });
+        let chain = chain(&[CLIENT, SERVER], &[], &[]);
+        let server = node(SERVER, &chain, Config { connections_per_account_max: 512, ..loopback() });
         let mut router = Router::default();
         router.add(Route::unary(ECHO, Arc::new(Answers))).unwrap();
         router.add(Route::unary(BYTES, Arc::new(Answers))).unwrap();
         router.add(Route::server_stream(STREAM, Arc::new(Answers))).unwrap();
         let handle = server.transport.serve(router).await.unwrap();
         let peer = Peer { account: server.account.clone(), address: handle.local_address() };
-        let client = node("client", &chain, loopback()).transport;
+        let client = node(CLIENT, &chain, loopback()).transport;
         Self { peer, client, chain, _server: handle }
     }
 }
@@ -105,7 +119,7 @@ impl Subject for Ours {
     }
 
     async fn connect_and_call(&self) {
-        let client = node("client", &self.chain, loopback());
+        let client = node(CLIENT, &self.chain, loopback());
         client.transport.call(&self.peer, ECHO, Vec::new(), PATIENCE).await.unwrap();
     }
 
@@ -124,23 +138,12 @@ impl Subject for Ours {
     }
 }
 
-/// The process's memory, and the most that it ever had, in MiB.
-fn memory_mib() -> (u64, u64) {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
-    };
-    (field("VmRSS:").unwrap_or(0), field("VmHWM:").unwrap_or(0))
-}
-
-async fn measure(subject: &dyn Subject) {
-    println!("{}", subject.name());
-    let begun = Instant::now();
+async fn measure(subject: &dyn Subject) -> Figures {
+    let watch = Stopwatch::start();
     for _ in 0..HANDSHAKES / AT_ONCE {
         join_all((0..AT_ONCE).map(|_| subject.connect_and_call())).await;
     }
-    println!("  connections with one call      {:8.0} /s", HANDSHAKES as f64 / begun.elapsed().as_secs_f64());
+    let connections = watch.stop();
 
     subject.call(ECHO, Vec::new()).await;
     let mut latencies = Vec::with_capacity(CALLS);
@@ -150,32 +153,41 @@ async fn measure(subject: &dyn Subject) {
         latencies.push(begun.elapsed());
     }
     latencies.sort_unstable();
-    println!(
-        "  empty call, median / 99 %      {:?} / {:?}",
-        latencies[CALLS / 2],
-        latencies[CALLS * 99 / 100]
-    );
 
     let request = (CHUNK_LEN_BYTES as u64).to_le_bytes().to_vec();
-    let begun = Instant::now();
+    let watch = Stopwatch::start();
     for _ in 0..DOWNLOADS / AT_ONCE {
         let answers = join_all((0..AT_ONCE).map(|_| subject.call(BYTES, request.clone()))).await;
         assert!(answers.iter().all(|answer| answer.len() == CHUNK_LEN_BYTES));
     }
-    let mib = |bytes: usize| bytes as f64 / (1024.0 * 1024.0);
-    let per_s = mib(DOWNLOADS * CHUNK_LEN_BYTES) / begun.elapsed().as_secs_f64();
-    println!("  answers of 1 MiB, {AT_ONCE} at once     {per_s:8.0} MiB/s");
+    let answers = watch.stop();
 
-    let before = memory_mib();
-    let begun = Instant::now();
-    let streamed_bytes = subject.stream(STREAM_CHUNKS).await;
-    assert_eq!(streamed_bytes, STREAM_CHUNKS * CHUNK_LEN_BYTES);
-    let per_s = mib(streamed_bytes) / begun.elapsed().as_secs_f64();
-    let after = memory_mib();
-    println!(
-        "  stream of 256 MiB              {per_s:8.0} MiB/s, memory {} MiB before, {} MiB after, {} MiB at most ever",
-        before.0, after.0, after.1
-    );
+    let watch = Stopwatch::start();
+    assert_eq!(subject.stream(STREAM_CHUNKS).await, STREAM_CHUNKS * CHUNK_LEN_BYTES);
+    let stream = watch.stop();
+
+    let micros = |latency: Duration| latency.as_secs_f64() * 1e6;
+    Figures {
+        connections_per_s: HANDSHAKES as f64 / connections.elapsed_s,
+        connection_cpu_us: connections.cpu_s * 1e6 / HANDSHAKES as f64,
+        call_median_us: micros(latencies[CALLS / 2]),
+        call_99_us: micros(latencies[CALLS * 99 / 100]),
+        answers_mib_per_s: DOWNLOADS as f64 / answers.elapsed_s,
+        answers_cpu_s: answers.cpu_s,
+        stream_mib_per_s: STREAM_CHUNKS as f64 / stream.elapsed_s,
+        stream_cpu_s: stream.cpu_s,
+    }
+}
+
+/// What streams of several lengths take at most, above what the process has anyhow.
+async fn measure_memory(subject: &dyn Subject) {
+    for chunks in MEMORY_CHUNKS {
+        let before = memory_kib("VmRSS:");
+        reset_peak_memory();
+        assert_eq!(subject.stream(chunks).await, chunks * CHUNK_LEN_BYTES);
+        let peak = memory_kib("VmHWM:");
+        println!("{}: a stream of {chunks} MiB: {before} KiB before, {peak} KiB at most", subject.name());
+    }
 }
 
 fn main() {
@@ -183,16 +195,28 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|part| name.contains(part));
     runtime().block_on(async {
         let subjects: [Box<dyn Subject>; 3] = [
             Box::new(Ours::start().await),
-            Box::new(tonic_subject::TonicSubject::plaintext().await),
             Box::new(tonic_subject::TonicSubject::over_rustls().await),
+            Box::new(tonic_subject::TonicSubject::plaintext().await),
         ];
-        for _round in 0..2 {
-            for subject in &subjects {
-                measure(&**subject).await;
+        let mut measured: Vec<(&Box<dyn Subject>, Vec<Figures>)> = subjects
+            .iter()
+            .filter(|subject| is_wanted(subject.name()))
+            .map(|one| (one, Vec::new()))
+            .collect();
+        for (subject, _) in &measured {
+            measure_memory(&***subject).await;
+        }
+        for _ in 0..ROUNDS {
+            for (subject, figures) in &mut measured {
+                figures.push(measure(&***subject).await);
             }
         }
+        let medians = measured.iter().map(|(subject, figures)| (subject.name(), Figures::median(figures)));
+        print_table(&medians.collect::<Vec<_>>());
     });
 }

@@ -2,10 +2,14 @@
 //!
 //! Owns sealing, opening and nonces. Memory is the caller's: an [`Opener`] works in the buffer that the bytes arrived in,
 //! and refuses a length before anything behind it is waited for. After an error a direction is of no further use.
+//!
+//! XChaCha20-Poly1305 is ChaCha20-Poly1305 under a key that HChaCha20 makes of the key and the first 16 bytes of the nonce,
+//! with its last 8 bytes as nonce: zeros here (wire 11.8). Each record thus has a key of its own, and its cipher can be the
+//! one in assembly that TLS has.
 
 use super::Side;
-use chacha20poly1305::aead::{AeadInOut, KeyInit};
-use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
+use chacha20::R20;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, Tag, UnboundKey};
 use std::ops::Range;
 use zeroize::Zeroizing;
 
@@ -22,6 +26,8 @@ pub const OVERHEAD_LEN_BYTES: usize = HEADER_LEN_BYTES + TAG_LEN_BYTES;
 
 const KEY_LEN_BYTES: usize = 32;
 const COUNTER_LEN_BYTES: usize = 12;
+/// The part of a nonce that goes into the record's key; zeros stand behind it.
+const KEY_NONCE_LEN_BYTES: usize = 16;
 const TYPE_LEN_BYTES: usize = 4;
 const HEADER_LEN_BYTES: usize = 4 + TYPE_LEN_BYTES;
 const TAG_LEN_BYTES: usize = 16;
@@ -95,7 +101,7 @@ impl ChannelKeys {
 
 /// The key, the mask and the counter of one direction.
 struct Direction {
-    cipher: XChaCha20Poly1305,
+    key: Zeroizing<[u8; KEY_LEN_BYTES]>,
     mask: [u8; COUNTER_LEN_BYTES],
     /// The number of the next record; `None` when all are used up.
     next: Option<u64>,
@@ -105,9 +111,8 @@ struct Direction {
 impl Direction {
     fn new(keys: &ChannelKeys, sender: Side) -> Self {
         let (key, mask) = keys.0.split_at(KEY_LEN_BYTES);
-        let key = Zeroizing::new(std::array::from_fn::<u8, KEY_LEN_BYTES, _>(|i| key[i]));
         Self {
-            cipher: XChaCha20Poly1305::new(&Key::from(*key)),
+            key: Zeroizing::new(std::array::from_fn(|i| key[i])),
             mask: std::array::from_fn(|i| mask[i]),
             next: Some(0),
             last_byte: match sender {
@@ -117,17 +122,47 @@ impl Direction {
         }
     }
 
-    /// The next record's nonce: the masked counter, then zeros.
-    fn next_nonce(&mut self) -> Result<XNonce, RecordError> {
+    /// The next record's nonce, up to its zeros: the masked counter is in it.
+    fn next_nonce(&mut self) -> Result<[u8; KEY_NONCE_LEN_BYTES], RecordError> {
         let number = self.next.ok_or(RecordError::Exhausted)?;
         self.next = number.checked_add(1);
-        let mut nonce = [0; 24];
+        let mut nonce = [0; KEY_NONCE_LEN_BYTES];
         nonce[..8].copy_from_slice(&number.to_le_bytes());
         nonce[COUNTER_LEN_BYTES - 1] = self.last_byte;
         for (byte, mask) in nonce.iter_mut().zip(self.mask) {
             *byte ^= mask;
         }
-        Ok(XNonce::from(nonce))
+        Ok(nonce)
+    }
+
+    /// The next record's cipher, which is used once.
+    fn next_cipher(&mut self) -> Result<RecordCipher, RecordError> {
+        let nonce = self.next_nonce()?;
+        let key = Zeroizing::new(chacha20::hchacha::<R20>((&*self.key).into(), (&nonce).into()).0);
+        // Refused only for a key of another length.
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &*key).map_err(|_| RecordError::Exhausted)?;
+        Ok(RecordCipher(LessSafeKey::new(key)))
+    }
+}
+
+/// Seals or opens one record. What is left of it in memory afterwards opens that record and no other.
+struct RecordCipher(LessSafeKey);
+
+impl RecordCipher {
+    /// The rest of the nonce: its other bytes are in the key, so that no pair of both is used twice.
+    fn nonce() -> Nonce {
+        Nonce::assume_unique_for_key([0; NONCE_LEN])
+    }
+
+    fn seal(self, plaintext: &mut [u8]) -> Result<Tag, RecordError> {
+        // Refused only for lengths that no record has.
+        let tag = self.0.seal_in_place_separate_tag(Self::nonce(), Aad::empty(), plaintext);
+        tag.map_err(|_| RecordError::Exhausted)
+    }
+
+    fn open(self, ciphertext: &mut [u8], tag: Tag) -> Result<(), RecordError> {
+        let opened = self.0.open_in_place_separate_tag(Self::nonce(), Aad::empty(), tag, ciphertext, 0..);
+        opened.map_or(Err(RecordError::Forged), |_| Ok(()))
     }
 }
 
@@ -171,13 +206,12 @@ impl Sealer {
 
     /// Encrypts what stands behind `begin`, and completes the header before it.
     fn end_record(&mut self, begin: usize, frames: &mut Vec<u8>) -> Result<(), RecordError> {
-        let nonce = self.0.next_nonce()?;
+        let cipher = self.0.next_cipher()?;
         let len_bytes = TYPE_LEN_BYTES + frames.len() - begin + TAG_LEN_BYTES;
         let length = u32::try_from(len_bytes).unwrap_or(u32::MAX); // at most 4092
         frames[begin - HEADER_LEN_BYTES..][..4].copy_from_slice(&length.to_le_bytes());
-        let sealed = self.0.cipher.encrypt_inout_detached(&nonce, &[], (&mut frames[begin..]).into());
-        let tag = sealed.map_err(|_| RecordError::Exhausted)?;
-        frames.extend_from_slice(&tag);
+        let tag = cipher.seal(&mut frames[begin..])?;
+        frames.extend_from_slice(tag.as_ref());
         Ok(())
     }
 }
@@ -230,11 +264,7 @@ impl Opener {
         }
         let (ciphertext, tag) = body.split_at_mut(len_bytes - OVERHEAD_LEN_BYTES);
         let tag = Tag::try_from(&*tag).map_err(|_| RecordError::Forged)?;
-        let nonce = self.0.next_nonce()?;
-        self.0
-            .cipher
-            .decrypt_inout_detached(&nonce, &[], ciphertext.into(), &tag)
-            .map_err(|_| RecordError::Forged)?;
+        self.0.next_cipher()?.open(ciphertext, tag)?;
         let plaintext = HEADER_LEN_BYTES..len_bytes - TAG_LEN_BYTES;
         Ok(Some(Opened { plaintext, len_bytes }))
     }

@@ -1,6 +1,10 @@
 //! Records against the wire page's frames, and against whoever alters them.
 
 use super::*;
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{Tag as ReferenceTag, XChaCha20Poly1305, XNonce};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// The key material of wire 11.6.
 const KEYS: &str = "df441f051e5391c31de13c683b42fba693daa57d93a693b0a147c0ee8e8cc7bf6e7e82682bc0431217298243fc4b121f\
@@ -57,8 +61,66 @@ fn nonces_are_those_of_the_wire_page() {
     for (sender, nonces) in table {
         let mut direction = Direction::new(&keys(), sender);
         for nonce in nonces {
-            assert_eq!(hex::encode(direction.next_nonce().unwrap()), format!("{nonce}{}", "00".repeat(12)));
+            assert_eq!(hex::encode(direction.next_nonce().unwrap()), format!("{nonce}{}", "00".repeat(4)));
         }
+    }
+}
+
+/// A frame as an independent implementation of XChaCha20-Poly1305 seals it.
+fn sealed_by_reference(keys: &[u8], number: u64, sender: Side, plaintext: &[u8]) -> Vec<u8> {
+    let (cipher, nonce) = reference(keys, number, sender);
+    let mut ciphertext = plaintext.to_vec();
+    let tag = cipher.encrypt_inout_detached(&nonce, &[], ciphertext.as_mut_slice().into()).unwrap();
+    let length = u32::try_from(4 + plaintext.len() + 16).unwrap();
+    [&length.to_le_bytes()[..], &[6, 0, 0, 0], &ciphertext, &tag].concat()
+}
+
+/// The reference's cipher and a record's nonce, from wire 11.8.
+fn reference(keys: &[u8], number: u64, sender: Side) -> (XChaCha20Poly1305, XNonce) {
+    let mut nonce = [0; 24];
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
+    nonce[11] = if sender == Side::Server { 0x80 } else { 0 };
+    for (byte, mask) in nonce[..12].iter_mut().zip(&keys[32..]) {
+        *byte ^= mask;
+    }
+    (XChaCha20Poly1305::new_from_slice(&keys[..32]).unwrap(), XNonce::from(nonce))
+}
+
+#[test]
+fn records_are_those_of_an_independent_implementation_and_so_are_refusals() {
+    const SEED: u64 = 0x11_07;
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let below = |random: &mut ChaCha8Rng, bound: usize| random.next_u32() as usize % bound;
+    for round in 0..400 {
+        let what = format!("round {round} of seed {SEED}");
+        let mut material = [0; CHANNEL_KEYS_LEN_BYTES];
+        random.fill_bytes(&mut material);
+        let keys = ChannelKeys::new(Zeroizing::new(material));
+        let sender = [Side::Client, Side::Server][round % 2];
+        let reader = [Side::Server, Side::Client][round % 2];
+        // Short ones, around the cipher's blocks, and up to the greatest; now and then far into the counter.
+        let longest = [64, 300, PLAINTEXT_LEN_BYTES_MAX][round % 3];
+        let mut plaintext = vec![0; 1 + below(&mut random, longest)];
+        random.fill_bytes(&mut plaintext);
+        let number = if round % 4 == 0 { random.next_u64() >> 1 } else { round as u64 };
+        let (mut sealer, mut opener) = (keys.sealer(sender), keys.opener(reader));
+        (sealer.0.next, opener.0.next) = (Some(number), Some(number));
+
+        let expected = sealed_by_reference(&material, number, sender, &plaintext);
+        assert_eq!(sealed(&mut sealer, &plaintext), expected, "{what}");
+        let mut altered = expected.clone();
+        let position = 8 + below(&mut random, expected.len() - 8);
+        altered[position] ^= 1 << below(&mut random, 8);
+        let (cipher, nonce) = reference(&material, number, sender);
+        let (body, tag) = altered[8..].split_at(plaintext.len());
+        let tag = ReferenceTag::try_from(tag).unwrap();
+        assert!(
+            cipher.decrypt_inout_detached(&nonce, &[], body.to_vec().as_mut_slice().into(), &tag).is_err()
+        );
+        let mut at_fault = keys.opener(reader);
+        at_fault.0.next = Some(number);
+        assert_eq!(opened(&mut at_fault, &mut altered), Err(RecordError::Forged), "{what}");
+        assert_eq!(opened(&mut opener, &mut expected.clone()), Ok(plaintext), "{what}");
     }
 }
 
@@ -93,14 +155,12 @@ fn an_empty_record_and_one_of_the_greatest_length_are_legal() {
     let mut direction = Direction::new(&keys(), Side::Client);
     for len_bytes in [0, RECEIVED_LEN_BYTES_MAX - TYPE_LEN_BYTES - TAG_LEN_BYTES] {
         let mut ciphertext = vec![3; len_bytes];
-        let nonce = direction.next_nonce().unwrap();
-        let tag =
-            direction.cipher.encrypt_inout_detached(&nonce, &[], ciphertext.as_mut_slice().into()).unwrap();
+        let tag = direction.next_cipher().unwrap().seal(&mut ciphertext).unwrap();
         let length = u32::try_from(TYPE_LEN_BYTES + len_bytes + TAG_LEN_BYTES).unwrap();
         // Only the low byte of the type counts (wire 11.7).
         let mut frame = [length.to_le_bytes(), [6, 9, 9, 9]].concat();
         frame.extend_from_slice(&ciphertext);
-        frame.extend_from_slice(&tag);
+        frame.extend_from_slice(tag.as_ref());
         assert_eq!(opened(&mut opener, &mut frame), Ok(vec![3; len_bytes]));
     }
 }
