@@ -41,11 +41,13 @@ pub struct DevChainOptions {
     pub block_interval_ms: u64,
     /// The least price of a unit of gas, in thousandths of an ulume.
     pub gas_price_min_milli: u64,
+    /// Whether it tells of the EVM's module, as the present network's chain does (wire 9.6).
+    pub evm_module: bool,
 }
 
 impl Default for DevChainOptions {
     fn default() -> Self {
-        Self { block_interval_ms: 1000, gas_price_min_milli: 25 }
+        Self { block_interval_ms: 1000, gas_price_min_milli: 25, evm_module: true }
     }
 }
 
@@ -163,6 +165,12 @@ impl DevChain {
         };
         inner.save_snapshot()?;
         Ok(Self::with_inner(inner, options, scheduler))
+    }
+
+    /// How it was made.
+    #[must_use]
+    pub const fn options(&self) -> &DevChainOptions {
+        &self.options
     }
 
     fn with_inner(inner: Inner, options: DevChainOptions, scheduler: Arc<dyn Scheduler>) -> Arc<Self> {

@@ -55,8 +55,11 @@ pub async fn run(args: &DevchainArgs) -> Outcome {
     let section = LogSection { filter: args.log.clone(), format: LogFormat::Text };
     logging::install(&section).map_err(Failure::invalid)?;
     let scheduler = scheduler()?;
-    let options =
-        DevChainOptions { block_interval_ms: args.block_ms, gas_price_min_milli: args.gas_price_milli };
+    let options = DevChainOptions {
+        block_interval_ms: args.block_ms,
+        gas_price_min_milli: args.gas_price_milli,
+        ..DevChainOptions::default()
+    };
     let now_ms = scheduler.wall_clock_ms();
     let genesis = || genesis_state(args.genesis.as_deref(), now_ms);
     let chain = DevChain::open(&args.data_dir, genesis, options, scheduler).map_err(Failure::invalid)?;

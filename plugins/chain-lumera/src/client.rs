@@ -20,6 +20,7 @@ use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::telemetry::Telemetry;
 use lampkeeper_plugin_sdk::async_trait;
+use lampkeeper_plugin_sdk::protocol::account::KeyType;
 use lampkeeper_proto::calls::{Call, action, audit, supernode};
 use lampkeeper_proto::cosmos::base::query::v1beta1::{PageRequest as WirePage, PageResponse};
 use lampkeeper_proto::lumera::{
@@ -62,8 +63,9 @@ impl LumeraClient {
         scheduler: Arc<dyn Scheduler>,
         telemetry: Arc<dyn Telemetry>,
     ) -> Result<Self, String> {
-        let pool =
-            Arc::new(Pool::new(&settings.targets, &node.chain_id, settings.call, scheduler, telemetry)?);
+        let needs_evm = signer.public_key_type_url() == KeyType::EthSecp256k1.type_url();
+        let (targets, chain_id) = (&settings.targets, &node.chain_id);
+        let pool = Arc::new(Pool::new(targets, chain_id, settings.call, needs_evm, scheduler, telemetry)?);
         Ok(Self {
             sender: Sender::new(Arc::clone(&pool), signer, settings.tx, &node.data_dir),
             pool,

@@ -12,8 +12,9 @@ use lampkeeper_plugin_sdk::api::scheduler::{Moment, Scheduler, within};
 use lampkeeper_plugin_sdk::api::telemetry::{Level, Telemetry, Value};
 use lampkeeper_plugin_sdk::futures::future::join_all;
 use lampkeeper_plugin_sdk::futures::lock::Mutex as AsyncMutex;
-use lampkeeper_proto::calls::{Call, tendermint};
+use lampkeeper_proto::calls::{Call, tendermint, upgrade};
 use lampkeeper_proto::cosmos::base::tendermint::v1beta1 as blocks;
+use lampkeeper_proto::cosmos::upgrade::v1beta1::QueryModuleVersionsRequest;
 use prost::Message;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tonic::client::Grpc;
@@ -21,6 +22,9 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
+
+/// The chain's module of accounts of the EVM's kind (wire 9.6).
+const EVM_MODULE: &str = "evm";
 
 /// What is known of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ enum View {
     CatchingUp,
     /// It serves another chain.
     OtherChain { network: String },
+    /// Its chain has no accounts of this node's kind.
+    NoEvm { reason: String },
     /// It does not answer.
     Down { reason: String },
 }
@@ -49,6 +55,7 @@ impl View {
             }
             Self::CatchingUp => "it is catching up with the chain".to_owned(),
             Self::OtherChain { network } => format!("it serves the chain `{network}`"),
+            Self::NoEvm { reason } => format!("{reason}, and this node's key is of the EVM's kind"),
             Self::Down { reason } => reason.clone(),
         }
     }
@@ -60,6 +67,7 @@ impl View {
             Self::Lagging { .. } => "lagging",
             Self::CatchingUp => "catching_up",
             Self::OtherChain { .. } => "other_chain",
+            Self::NoEvm { .. } => "no_evm",
             Self::Down { .. } => "down",
         }
     }
@@ -82,6 +90,8 @@ pub(crate) struct Pool {
     endpoints: Vec<Endpoint>,
     chain_id: String,
     settings: CallSettings,
+    /// Whether the chain must have accounts of the EVM's kind, because this node's is one.
+    needs_evm: bool,
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) telemetry: Arc<dyn Telemetry>,
     /// When all endpoints were last looked at; whoever holds it is looking.
@@ -105,6 +115,7 @@ impl Pool {
         targets: &[Target],
         chain_id: &str,
         settings: CallSettings,
+        needs_evm: bool,
         scheduler: Arc<dyn Scheduler>,
         telemetry: Arc<dyn Telemetry>,
     ) -> Result<Self, String> {
@@ -117,6 +128,7 @@ impl Pool {
             endpoints,
             chain_id: chain_id.to_owned(),
             settings,
+            needs_evm,
             scheduler,
             telemetry,
             looked: AsyncMutex::new(None),
@@ -230,8 +242,8 @@ impl Pool {
         let reasons: Vec<String> =
             all.map(|(endpoint, view)| format!("{}: {}", endpoint.uri, view.describe())).collect();
         let reasons = reasons.join("; ");
-        if views.iter().all(|view| matches!(view, View::OtherChain { .. })) {
-            let reason = format!("no endpoint serves the chain `{}` ({reasons})", self.chain_id);
+        if views.iter().all(|view| matches!(view, View::OtherChain { .. } | View::NoEvm { .. })) {
+            let reason = format!("no endpoint serves the chain `{}` to this node ({reasons})", self.chain_id);
             return ChainError::Unavailable { reason };
         }
         fault::transient(format!("asking the chain for {attempted}"), reasons, false)
@@ -286,6 +298,11 @@ impl Pool {
                     }
                 }
             }
+            if self.needs_evm
+                && let Err(view) = self.look_for_evm(endpoint).await
+            {
+                return Looked::Not(view);
+            }
         }
         match self.send(endpoint, tendermint::GET_SYNCING, blocks::GetSyncingRequest {}).await {
             Err(status) => return down(status),
@@ -300,6 +317,23 @@ impl Pool {
                 Looked::Not(View::OtherChain { network: status.chain_id })
             }
             Ok(status) => Looked::At { height: status.latest_height },
+        }
+    }
+
+    /// Whether the chain has the EVM's module. No word of it counts as none, as with the reference, which gives up after
+    /// five tries (wire 9.6); here the next look asks again.
+    async fn look_for_evm(&self, endpoint: &Endpoint) -> Result<(), View> {
+        let request = QueryModuleVersionsRequest { module_name: EVM_MODULE.to_owned() };
+        match self.send(endpoint, upgrade::MODULE_VERSIONS, request).await {
+            Ok(answer) if answer.module_versions.iter().any(|module| module.name == EVM_MODULE) => Ok(()),
+            Ok(_) => Err(View::NoEvm { reason: format!("it has no module `{EVM_MODULE}`") }),
+            Err(status) if fault_of(&status) == Fault::Transient => {
+                Err(View::Down { reason: fault::describe(&status) })
+            }
+            Err(status) => {
+                let reason = format!("it does not tell of its module `{EVM_MODULE}`");
+                Err(View::NoEvm { reason: format!("{reason} ({})", fault::describe(&status)) })
+            }
         }
     }
 

@@ -25,7 +25,9 @@ pub(super) fn answer(router: &mut Router) {
     accounts(router);
     transactions(router);
     chain_node(router);
-    router.answer(upgrade::MODULE_VERSIONS, |_, request| Ok(module_versions(&request.module_name)));
+    router.answer(upgrade::MODULE_VERSIONS, |chain, request| {
+        Ok(module_versions(&request.module_name, chain.options().evm_module))
+    });
 }
 
 fn accounts(router: &mut Router) {
@@ -247,8 +249,9 @@ fn block(chain: &DevChain, height: i64) -> Result<BothForms, Status> {
 
 /// The modules that are here, and the EVM's, which a supernode asks for before it starts (wire 9.6). Of that module there
 /// is only its type of account.
-fn module_versions(wanted: &str) -> upgrade_wire::QueryModuleVersionsResponse {
+fn module_versions(wanted: &str, evm_module: bool) -> upgrade_wire::QueryModuleVersionsResponse {
     let modules = ["action", "audit", "auth", "bank", "evm", "supernode"].into_iter();
+    let modules = modules.filter(|name| evm_module || *name != "evm");
     let wanted = modules.filter(|name| wanted.is_empty() || *name == wanted);
     let module_versions =
         wanted.map(|name| upgrade_wire::ModuleVersion { name: name.to_owned(), version: 1 }).collect();

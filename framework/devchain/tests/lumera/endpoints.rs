@@ -3,12 +3,14 @@
 use crate::support::{self, Faults, Served, at_once, by_timer, claimable, client_of, config};
 use lampkeeper_chain_lumera::ChainLumeraConfig;
 use lampkeeper_chain_sim::State;
-use lampkeeper_devchain::{DevChain, NoIntercept};
+use lampkeeper_devchain::{DevChain, DevChainOptions, NoIntercept};
 use lampkeeper_plugin_sdk::api::chain::{
     ChainClient, ChainError, ChainMessage, ChainReader, HealClaimMessage,
 };
 use lampkeeper_plugin_sdk::api::signer::Signer;
-use lampkeeper_plugin_sdk::testkit::TestSigner;
+use lampkeeper_plugin_sdk::api::telemetry::Level;
+use lampkeeper_plugin_sdk::protocol::account::KeyType;
+use lampkeeper_plugin_sdk::testkit::{LogRecord, TestSigner};
 use std::sync::Arc;
 
 fn signer() -> TestSigner {
@@ -98,6 +100,42 @@ async fn an_endpoint_of_another_chain_is_refused_by_name() {
     let right = Served::plain(state(), by_timer());
     let (client, _) = client_of(&signer(), &config(vec![other.endpoint(), right.endpoint()]));
     client.params().await.expect("the second is the right one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_of_the_evm_is_not_used_on_a_chain_without_its_module() {
+    let evm = TestSigner::with_key_type("reader", KeyType::EthSecp256k1);
+    let state = || support::state(&[evm.account().to_owned(), signer().account().to_owned()]);
+    let before_the_evm = Served::plain(state(), DevChainOptions { evm_module: false, ..at_once() });
+    let (client, telemetry) = client_of(&evm, &config(vec![before_the_evm.endpoint()]));
+    let error = client.params().await.expect_err("there are no accounts of its kind");
+    let ChainError::Unavailable { reason } = &error else { panic!("{error}") };
+    assert!(reason.contains("has no module `evm`"), "{reason}");
+    let told = |record: &LogRecord| record.message == "an endpoint of the chain is no_evm";
+    assert!(telemetry.logs_from(Level::Warn).iter().any(told), "the operator is told");
+    // An ordinary account has nothing to do with it.
+    let (ordinary, _) = client_of(&signer(), &config(vec![before_the_evm.endpoint()]));
+    ordinary.params().await.expect("it is not asked about the module");
+
+    // Whoever does not tell is not used; whoever can't be reached for the moment is asked again.
+    let faults = Arc::new(Faults::default());
+    let chain = DevChain::new(state(), at_once(), support::scheduler());
+    let served = Served::new(chain, Arc::clone(&faults) as _);
+    let (client, _) = client_of(&evm, &config(vec![served.endpoint()]));
+    for (fault, is_transient) in [(tonic::Status::unimplemented("no"), false), (support::cut(), true)] {
+        faults.before(move |path| match path == support::MODULE_VERSIONS {
+            true => Err(fault.clone()),
+            false => Ok(()),
+        });
+        let error = client.params().await.expect_err("it does not tell");
+        assert_eq!(error.is_transient(), is_transient, "{error}");
+    }
+    faults.clear();
+    client.params().await.expect("it tells now");
+    assert!(faults.count(support::MODULE_VERSIONS) >= 3);
+    let asked = faults.count(support::MODULE_VERSIONS);
+    client.params().await.expect("still");
+    assert_eq!(faults.count(support::MODULE_VERSIONS), asked, "a good endpoint is asked once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ pub const BROADCAST: &str = "/cosmos.tx.v1beta1.Service/BroadcastTx";
 pub const GET_TX: &str = "/cosmos.tx.v1beta1.Service/GetTx";
 pub const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
 pub const LATEST_BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock";
+pub const MODULE_VERSIONS: &str = "/cosmos.upgrade.v1beta1.Query/ModuleVersions";
 pub const PARAMS: &str = "/lumera.audit.v1.Query/Params";
 
 pub fn scheduler() -> Arc<dyn Scheduler> {
