@@ -358,8 +358,8 @@ fn check_permissions(_file: &File, _path: &Path) -> Result<(), IdentityError> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// There is no key file.
-    #[error("there is no key file {}; make one, or name another under [identity]", path.display())]
+    /// There is no such file: of a key, or of a passphrase or words.
+    #[error("there is no file {}; make it, or name another one (a node's are under [identity])", path.display())]
     NotFound {
         /// Where it was looked for.
         path: PathBuf,
@@ -371,15 +371,15 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// Others may read the key.
-    #[error("others than its owner may use the key file {0} (mode {mode:o}); run `chmod 600 {0}`", path.display())]
+    #[error("others than its owner may use the file {0} (mode {mode:o}); run `chmod 600 {0}`", path.display())]
     OpenToOthers {
         /// The file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
     },
-    /// It is not a key file.
-    #[error("can't use the key file {}: {reason}", path.display())]
+    /// It is not what it should be.
+    #[error("can't use the file {}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -401,7 +401,7 @@ pub enum IdentityError {
         reason: String,
     },
     /// The file system failed.
-    #[error("{attempted} the key file {} failed: {source}", path.display())]
+    #[error("{attempted} the file {} failed: {source}", path.display())]
     Io {
         /// What was attempted.
         attempted: &'static str,

@@ -110,7 +110,8 @@ pub fn carry_out(command: &KeysCommand) -> Outcome {
             let words = match mnemonic_file {
                 Some(words) => identity::read_private(words, mnemonic::MNEMONIC_LEN_BYTES_MAX as u64)
                     .map_err(Failure::invalid)?,
-                None => passphrase::ask("the mnemonic").map_err(Failure::invalid)?,
+                None => passphrase::ask("the mnemonic", "name a file with --mnemonic-file")
+                    .map_err(Failure::invalid)?,
             };
             import(file, &words, path.as_deref(), args)
         }

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 /// The environment variable with the passphrase.
 pub const VARIABLE: &str = "LAMPKEEPER_PASSPHRASE";
+/// How a passphrase gets here without a terminal.
+const OTHERWISE: &str = "name a file with it, or set LAMPKEEPER_PASSPHRASE";
 
 /// The node's key, unlocked if it is encrypted.
 ///
@@ -29,7 +31,7 @@ pub fn open(identity: &IdentitySection) -> Result<FileSigner, IdentityError> {
 pub fn of_key(file: Option<&Path>) -> Result<Passphrase, String> {
     match without_asking(file)? {
         Some(passphrase) => Ok(passphrase),
-        None => Passphrase::new(ask("the passphrase of the key")?),
+        None => Passphrase::new(ask("the passphrase of the key", OTHERWISE)?),
     }
 }
 
@@ -41,8 +43,8 @@ pub fn for_new_key(file: Option<&Path>) -> Result<Passphrase, String> {
     let passphrase = match without_asking(file)? {
         Some(passphrase) => passphrase,
         None => {
-            let first = Passphrase::new(ask("a passphrase for the key")?)?;
-            if first != Passphrase::new(ask("the passphrase once more")?)? {
+            let first = Passphrase::new(ask("a passphrase for the key", OTHERWISE)?)?;
+            if first != Passphrase::new(ask("the passphrase once more", OTHERWISE)?)? {
                 return Err("the two passphrases differ".to_owned());
             }
             first
@@ -67,13 +69,13 @@ fn without_asking(file: Option<&Path>) -> Result<Option<Passphrase>, String> {
     }
 }
 
-/// Asks at the terminal for something that is not shown.
+/// Asks at the terminal for something that is not shown. `otherwise` is what to do where there is none.
 ///
 /// # Errors
 /// Nobody sits there.
-pub fn ask(what: &str) -> Result<Zeroizing<String>, String> {
+pub fn ask(what: &str, otherwise: &str) -> Result<Zeroizing<String>, String> {
     if !std::io::stdin().is_terminal() {
-        return Err(format!("there is no terminal to ask for {what}: name a file, or set {VARIABLE}"));
+        return Err(format!("there is no terminal to ask for {what}: {otherwise}"));
     }
     rpassword::prompt_password(format!("{what}: "))
         .map(Zeroizing::new)
