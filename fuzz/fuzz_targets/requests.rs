@@ -12,11 +12,14 @@ use lampkeeper_plugin_sdk::api::signer::Signer;
 use lampkeeper_plugin_sdk::api::transport::*;
 use lampkeeper_plugin_sdk::cascade::fixture::MemoryNetwork;
 use lampkeeper_plugin_sdk::protocol::artifact_key::ArtifactKey;
-use lampkeeper_plugin_sdk::testkit::{MemoryStore, TestSigner, VirtualScheduler, context};
+use lampkeeper_plugin_sdk::testkit::{
+    ContextBuilder, MemoryStore, RecordingTelemetry, TestSigner, VirtualScheduler, context,
+};
 use lampkeeper_proto::lampkeeper::v1;
 use lampkeeper_proto::{methods, supernode};
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -25,6 +28,10 @@ static CALLER: LazyLock<TestSigner> = LazyLock::new(|| TestSigner::new("caller")
 /// An artifact that the node holds.
 static ARTIFACT: LazyLock<Vec<u8>> = LazyLock::new(|| (0..5000_u32).map(|i| (i * 31) as u8).collect());
 
+/// The contexts of the plugins, without what a run changes: to begin one costs a key.
+static CONTEXTS: LazyLock<BTreeMap<&str, ContextBuilder>> = LazyLock::new(|| {
+    PATHS.into_iter().map(|path| (path, context(&plugin_of(path).id).signer(OWN.clone()))).collect()
+});
 const PATHS: [&str; 7] = [
     methods::GET_COMPOUND_PROOF,
     methods::GET_SLICE_PROOF,
@@ -59,24 +66,31 @@ fuzz_target!(|input: &[u8]| {
     });
 });
 
-/// The routes of the plugin that answers the path, in a node that has one artifact.
-fn router(scheduler: &VirtualScheduler, path: &str) -> Router {
-    let plugin: PluginDescriptor = match path {
+/// The plugin that answers the path.
+fn plugin_of(path: &str) -> PluginDescriptor {
+    match path {
         methods::SERVE_RECONSTRUCTED_ARTEFACTS => lampkeeper_self_healing::descriptor(),
         methods::POSSESS | methods::FETCH | methods::STORE => lampkeeper_network_replicas::descriptor(),
         _ => lampkeeper_storage_challenge::descriptor(),
-    };
+    }
+}
+
+/// The routes of the plugin that answers the path, in a node of its own that has one artifact: runs share nothing that one
+/// of them changes.
+fn router(scheduler: &VirtualScheduler, path: &str) -> Router {
+    let plugin = plugin_of(path);
     let store = MemoryStore::new();
     let chain = Arc::new(Chain);
-    let context =
-        context(&plugin.id).memory_seams(scheduler).signer(OWN.clone()).seams(|seams: &mut Provided| {
+    let context = CONTEXTS[path].clone().telemetry(&RecordingTelemetry::new()).memory_seams(scheduler).seams(
+        |seams: &mut Provided| {
             seams.store = Some(Arc::new(store.clone()));
             seams.chain_reader = Some(Arc::clone(&chain) as Arc<dyn ChainReader>);
             seams.chain = Some(chain);
             seams.transport = Some(Arc::new(Nobody));
             seams.network = Some(Arc::new(MemoryNetwork::new(&[OWN.account(), CALLER.account()])));
             seams.heal_strategy = Some(Arc::new(Nobody));
-        });
+        },
+    );
     scheduler.block_on(async move {
         use lampkeeper_plugin_sdk::api::store::ArtifactStore as _;
         store.put(&ArtifactKey::of(&ARTIFACT), ARTIFACT.clone()).await.expect("room in memory");
