@@ -30,6 +30,9 @@ mod linked;
 #[allow(dead_code, reason = "the tests use the rest")]
 mod support;
 
+/// A call is too short to be timed alone.
+const CALLS_PER_SAMPLE: u32 = 1000;
+
 fn main() {
     divan::main();
 }
@@ -80,13 +83,13 @@ fn strategy(from: From) -> Arc<dyn HealStrategy> {
     }
 }
 
-#[divan::bench(args = [From::Plain, From::Linked, From::Loaded])]
+#[divan::bench(args = [From::Plain, From::Linked, From::Loaded], sample_size = CALLS_PER_SAMPLE)]
 fn call(bencher: Bencher<'_, '_>, from: From) {
     let strategy = strategy(from);
     bencher.bench_local(|| black_box(strategy.name()).len());
 }
 
-#[divan::bench(args = [From::Plain, From::Linked, From::Loaded])]
+#[divan::bench(args = [From::Plain, From::Linked, From::Loaded], sample_size = CALLS_PER_SAMPLE)]
 fn call_with_a_future(bencher: Bencher<'_, '_>, from: From) {
     let strategy = strategy(from);
     bencher.bench_local(|| {

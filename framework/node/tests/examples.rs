@@ -13,8 +13,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 #![expect(clippy::disallowed_methods, reason = "a test builds crates and lays out files")]
 
+mod conformable;
+
+use conformable::{ALONE, Chain, conform};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -101,6 +104,96 @@ fn a_devnet_heals_with_a_strategy_and_a_transport_from_outside() {
     }
 }
 
+/// A plugin of this repository as a library.
+fn own_library(plugin: &str) -> PathBuf {
+    let package = format!("lampkeeper-{plugin}");
+    cargo(&repository(), &["rustc", "--locked", "-p", &package, "--lib", "--crate-type", "cdylib"]);
+    library(&package)
+}
+
+#[test]
+#[ignore = "builds all of our own plugins once more"]
+fn our_plugins_conform_when_they_are_loaded_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let conform = |id: &str, config: &str| {
+        let library = own_library(id);
+        conform(folder.path(), &[library.to_str().unwrap()], config)
+    };
+    for plugin in ALONE {
+        conform(plugin.id, plugin.config).assert_passed(plugin.id, plugin.suites);
+    }
+    let chain = Chain::start(folder.path());
+    conform("chain-lumera", &chain.config()).assert_passed("chain-lumera", &["chain"]);
+    match Postgres::start() {
+        Some(server) => {
+            let config = format!("url = '{}'\nschema = 'conform_{{instance}}'\n", server.url());
+            conform("journal-postgres", &config).assert_passed("journal-postgres", &["journal"]);
+        }
+        None => {
+            let text = "SKIPPED: no PostgreSQL server (Debian's package `postgresql`); journal-postgres was NOT tried\n";
+            assert!(std::env::var_os("LAMPKEEPER_REQUIRE_POSTGRES").is_none(), "{text}");
+            // Past the test harness, which keeps what passing tests print to itself.
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
+        }
+    }
+}
+
+/// A private PostgreSQL server on a unix socket; dropping it stops it.
+struct Postgres {
+    programs: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    /// `None` if none is installed.
+    fn start() -> Option<Self> {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+        let mut programs = versions.map(|version| version.path().join("bin"));
+        let programs = programs.find(|programs| programs.join("initdb").is_file())?;
+        // Short, because the path of a socket has at most 107 bytes.
+        let folder = tempfile::Builder::new().prefix("lk-pg").tempdir_in("/tmp").unwrap();
+        let server = Self { programs, folder };
+        if Self::runs_as_root() {
+            let owner = Command::new("chown").arg("nobody").arg(server.folder.path()).status().unwrap();
+            assert!(owner.success());
+        }
+        let socket = format!("-k {} -c listen_addresses=''", server.folder.path().display());
+        server.run("initdb", &["-U", "lampkeeper", "--auth=trust", "--encoding=UTF8", "--no-sync"]);
+        server.run("pg_ctl", &["-l", "/dev/null", "-o", &socket, "-w", "-t", "60", "start"]);
+        Some(server)
+    }
+
+    fn url(&self) -> String {
+        format!("postgresql://lampkeeper@/postgres?host={}", self.folder.path().display())
+    }
+
+    fn runs_as_root() -> bool {
+        rustix::process::geteuid().is_root()
+    }
+
+    /// Runs one of the server's programs; it refuses to run as root.
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let program = self.programs.join(program);
+        let mut command = match Self::runs_as_root() {
+            true => Command::new("runuser"),
+            false => Command::new(&program),
+        };
+        if Self::runs_as_root() {
+            command.args(["-u", "nobody", "--"]).arg(&program);
+        }
+        command.current_dir(self.folder.path()).arg("-D").arg(self.folder.path().join("data"));
+        // To nowhere: a server that goes on would keep a pipe open.
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        assert!(command.status().unwrap().success(), "{} {arguments:?}", program.display());
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.run("pg_ctl", &["-m", "immediate", "-w", "stop"]);
+    }
+}
+
 /// The plugins of this repository that do a node's work.
 const OWN_PLUGINS: [&str; 6] =
     ["epoch-reporter", "heal-minimal", "network-replicas", "recheck", "self-healing", "storage-challenge"];
@@ -114,11 +207,7 @@ fn a_devnet_whose_own_plugins_are_all_loaded_heals_as_the_linked_one_does() {
     std::fs::write(folder.path().join("file.bin"), file).unwrap();
     let devnet = ["devnet", "--json", "--nodes", "5", "--epoch-seconds", "3", "--file", "file.bin"];
     let linked = answer(&lampkeeper(folder.path(), &devnet));
-    let libraries = OWN_PLUGINS.map(|plugin| {
-        let package = format!("lampkeeper-{plugin}");
-        cargo(&repository(), &["rustc", "--locked", "-p", &package, "--lib", "--crate-type", "cdylib"]);
-        library(&package)
-    });
+    let libraries = OWN_PLUGINS.map(own_library);
     let mut arguments = devnet.to_vec();
     for library in &libraries {
         arguments.extend(["--plugin", library.to_str().unwrap()]);

@@ -3,6 +3,7 @@
 //! Owns where the plugin comes from: this build, or a library that is let in as a node would let it in. The rules are
 //! the SDK's conformance suites.
 
+use crate::devnet;
 use crate::output::{self, Failure, Outcome};
 use crate::plugins::registry;
 use clap::Args;
@@ -10,7 +11,9 @@ use lampkeeper_api::plugin::{PluginDescriptor, Seam};
 use lampkeeper_core::Registry;
 use lampkeeper_core::native::LibraryFile;
 use lampkeeper_plugin_sdk::testkit::VirtualScheduler;
-use lampkeeper_plugin_sdk::testkit::conformance::{self, PluginReport, PluginUnderTest};
+use lampkeeper_plugin_sdk::testkit::conformance::{
+    self, PluginReport, PluginUnderTest, Time, needs_real_time,
+};
 use std::path::{Path, PathBuf};
 
 /// Which plugin, and how it is configured.
@@ -22,9 +25,14 @@ pub struct Conform {
     /// A plugin of this build instead; or which one of a library that has several.
     #[arg(long)]
     id: Option<String>,
-    /// A TOML file with the plugin's configuration: what a manifest has below [plugins.ID.config].
+    /// A TOML file with the plugin's configuration: what a manifest has below [plugins.ID.config]. In its texts,
+    /// `{instance}` stands for the number of the instance that is made, and `{account}` for the account that it signs as.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Run in real time, as for schedulers, transports and chains: for a plugin that waits for sockets, or has a runtime of
+    /// its own.
+    #[arg(long)]
+    real_time: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -43,7 +51,7 @@ pub fn conform(args: &Conform) -> Outcome {
         config_json: &config_json,
         folder: folder.path().to_owned(),
     };
-    let report = run(&under_test)?;
+    let report = run(&under_test, args.real_time)?;
     if args.json {
         output::json(&as_json(&report));
     } else {
@@ -55,27 +63,30 @@ pub fn conform(args: &Conform) -> Outcome {
     Err(Failure::failed(format!("plugin {} does not conform", report.plugin_id)))
 }
 
-/// In virtual time, but for a scheduler, whose own time it is.
-fn run(under_test: &PluginUnderTest<'_>) -> Result<PluginReport, Failure> {
-    let scheduler = VirtualScheduler::new(1);
-    let suites = conformance::plugin(&scheduler, under_test);
-    if !under_test.descriptor.provides.contains(&Seam::Scheduler) {
-        return Ok(scheduler.block_on(suites));
+/// In virtual time, unless the plugin can't be waited for there.
+fn run(under_test: &PluginUnderTest<'_>, real_time: bool) -> Result<PluginReport, Failure> {
+    if !real_time && !under_test.descriptor.provides.iter().any(|seam| needs_real_time(*seam)) {
+        let scheduler = VirtualScheduler::new(1);
+        return Ok(scheduler.block_on(conformance::plugin(Time::Virtual(scheduler.clone()), under_test)));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("starting the runtime: {error}")))?;
-    Ok(runtime.block_on(suites))
+    runtime.block_on(async {
+        let scheduler = devnet::scheduler()?;
+        Ok(conformance::plugin(Time::Real(scheduler), under_test).await)
+    })
 }
 
 fn of_this_build(id: &str) -> Result<PluginDescriptor, Failure> {
     let registry = registry().map_err(Failure::failed)?;
     match registry.find(id) {
         Some(plugin) => Ok(plugin.descriptor().clone()),
-        None => {
-            Err(Failure::failed(format!("there is no plugin {id}; `lampkeeper plugins list` names them")))
-        }
+        None => Err(Failure::failed(match registry.feature_of(id) {
+            Some(feature) => format!("the plugin {id} is left out of this build; its feature is `{feature}`"),
+            None => format!("there is no plugin {id}; `lampkeeper plugins list` names them"),
+        })),
     }
 }
 

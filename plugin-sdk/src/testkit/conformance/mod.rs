@@ -41,7 +41,7 @@ pub use journal::{
     proof_row as sample_proof_row,
 };
 pub use network::network;
-pub use plugin::{PluginReport, PluginUnderTest, plugin};
+pub use plugin::{PluginReport, PluginUnderTest, Time, account_under_test, needs_real_time, plugin};
 pub use report::{Check, CheckResult, Failure, Report, equal, holds, refused};
 pub use scheduler::scheduler;
 pub use service::service;

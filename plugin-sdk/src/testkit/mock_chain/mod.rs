@@ -199,6 +199,25 @@ impl MockChainBuilder {
         self.expect(matcher, answer)
     }
 
+    /// Answers whatever is asked about the members of a network, any number of times: each of these supernodes and its
+    /// account, and all of them as the first page, however small a page was wanted.
+    pub fn members(mut self, supernodes: &[Supernode]) -> Self {
+        for supernode in supernodes {
+            let account = &supernode.supernode_account;
+            let info = AccountInfo { address: account.clone(), ..AccountInfo::default() };
+            self = self.supernode(account, Ok(supernode.clone())).always();
+            self = self.account(account, Ok(info)).always();
+        }
+        let all = Page { items: supernodes.to_vec(), next_key: None };
+        self.expect(Matcher::FirstSupernodes, Ok(all)).always()
+    }
+
+    /// Unexpected calls are answered with `Unavailable`, and are no failure of the test.
+    pub const fn otherwise_unavailable(mut self) -> Self {
+        self.script.is_lenient = true;
+        self
+    }
+
     /// The last expectation is for exactly this many calls.
     pub fn times(mut self, count: usize) -> Self {
         if let Some(last) = self.script.expectations.last_mut() {
