@@ -119,7 +119,7 @@ fn two_hundred_networks_keep_every_rule() {
 }
 
 /// Options of runs that once broke a rule, and what was wrong.
-const REGRESSIONS: [(&str, &str); 7] = [
+const REGRESSIONS: [(&str, &str); 8] = [
     (
         "--seed 50037 --nodes 6 --epochs 8 --faults none",
         "a ticket that had just been healed left a report without its row",
@@ -141,6 +141,10 @@ const REGRESSIONS: [(&str, &str); 7] = [
     (
         "--seed 572536 --nodes 5 --epochs 8 --faults all",
         "a claim was resumed that had been executed since the claims were listed",
+    ),
+    (
+        "--seed 642262 --nodes 5 --epochs 8 --faults all",
+        "the node that fetched a file crashed over it, and the file was taken for lost",
     ),
 ];
 

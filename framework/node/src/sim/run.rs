@@ -113,8 +113,11 @@ impl Run {
         Err(format!("{what} took longer than {FILE_BLOCKS_MAX} blocks"))
     }
 
-    fn some_node(&self) -> Result<Arc<Node>, String> {
-        self.world.members.iter().find_map(|member| member.node()).ok_or_else(|| "no node is up".to_owned())
+    /// A node that is up, and which one it is.
+    fn some_node(&self) -> Result<(usize, Arc<Node>), String> {
+        let members = self.world.members.iter().enumerate().filter(|(_, member)| !member.has_crashed());
+        let mut up = members.filter_map(|(index, member)| Some((index, member.node()?)));
+        up.next().ok_or_else(|| "no node is up".to_owned())
     }
 
     fn store_files(&mut self) -> Result<Vec<Arc<TicketDocuments>>, String> {
@@ -126,7 +129,7 @@ impl Run {
         for number in 0..shape.files {
             let len_bytes = 1 + self.world.draw(shape.file_len_bytes_max);
             let content = content(self.world.options.seed, number, len_bytes);
-            let node = self.some_node()?;
+            let (_, node) = self.some_node()?;
             let work = store(Arc::clone(&node), content, number, shape.id_files);
             let stored = self.finish("storing a file", work)??;
             self.world.ledger.note(|| format!("stored ticket {} of {len_bytes} bytes", stored.ticket_id));
@@ -145,14 +148,26 @@ impl Run {
             self.world.members.iter().for_each(|member| member.disk.wipe());
         }
         for documents in documents {
-            let node = self.some_node()?;
-            let outcome = self.finish("fetching a file", fetch(node, Arc::clone(documents)));
-            if let Err(reason) | Ok(Err(reason)) = outcome {
+            if let Err(reason) = self.fetch_file(documents) {
                 let details = format!("ticket {}: {reason}", documents.ticket_id());
                 self.world.ledger.violate("files-stay", "", details);
             }
         }
         Ok(())
+    }
+
+    /// Fetches by a node that is up. A crash that was armed may still come, and one of the asking node proves nothing: then
+    /// the next one is asked.
+    fn fetch_file(&mut self, documents: &Arc<TicketDocuments>) -> Result<(), String> {
+        loop {
+            let (asked, node) = self.some_node()?;
+            let outcome = self.finish("fetching a file", fetch(node, Arc::clone(documents))).flatten();
+            let member = &self.world.members[asked];
+            if outcome.is_ok() || !(member.has_crashed() || member.is_down()) {
+                return outcome;
+            }
+            self.step()?;
+        }
     }
 
     fn summary(self) -> Summary {
