@@ -64,4 +64,5 @@ lampkeeper_plugin_sdk::register_plugin! {
     needs: [required Scheduler, required Signer],
     config: ChainLumeraConfig,
     construct: construct,
+    runtime: small,
 }

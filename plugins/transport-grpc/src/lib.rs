@@ -89,4 +89,5 @@ lampkeeper_plugin_sdk::register_plugin! {
     needs: [required Scheduler, required Signer, required ChainRead],
     config: Config,
     construct: construct,
+    runtime: small,
 }

@@ -47,6 +47,7 @@ pub fn conform(args: &Conform) -> Outcome {
     };
     let folder = tempfile::tempdir().map_err(|error| Failure::failed(format!("a folder: {error}")))?;
     let under_test = PluginUnderTest {
+        is_loaded: args.file.is_some(),
         descriptor: &descriptor,
         config_json: &config_json,
         folder: folder.path().to_owned(),

@@ -177,7 +177,7 @@ fn run_plugin(provides: &[Seam], config_json: &str) -> PluginReport {
     };
     let folder = std::env::temp_dir().join(format!("lampkeeper-conformance-{}", std::process::id()));
     let scheduler = VirtualScheduler::new(0);
-    let under_test = PluginUnderTest { descriptor: &descriptor, config_json, folder };
+    let under_test = PluginUnderTest { descriptor: &descriptor, is_loaded: false, config_json, folder };
     scheduler.block_on(plugin(Time::Virtual(scheduler.clone()), &under_test))
 }
 

@@ -1,6 +1,7 @@
 //! Where plugins under test are made, again and again, each with a folder and seams of its own.
 
 use super::found_chain::FoundChain;
+use super::host;
 use super::wires::{NoNetwork, Wires};
 use super::{PluginReport, PluginUnderTest, Time};
 use crate::testkit::conformance::{self, CheckResult, Failure, Report, TransportPair, equal};
@@ -91,7 +92,11 @@ impl<'a> Bench<'a> {
     }
 
     async fn construct(&self, context: PluginContext) -> Result<Provided, Failure> {
-        let provided = (self.under_test.descriptor.construct)(context).await?;
+        let descriptor = self.under_test.descriptor;
+        let provided = match self.under_test.is_loaded {
+            true => host::construct_loaded(descriptor, context).await?,
+            false => (descriptor.construct)(context).await?,
+        };
         self.left.borrow_mut().closers.extend(provided.close.clone());
         Ok(provided)
     }
@@ -159,7 +164,11 @@ impl<'a> Bench<'a> {
                 conformance::scheduler(async || self.make().await.scheduler.expect(DECLARED)).await
             }
             Seam::HealStrategy => {
-                conformance::heal_strategy_plugin(scheduler, self.under_test.descriptor).await
+                let make = async |context| {
+                    let made = async { self.construct(context).await }.await;
+                    made_again(made).heal_strategy.expect(DECLARED)
+                };
+                conformance::heal_strategy(scheduler, make).await
             }
             Seam::Challenger => {
                 let make = async || self.make().await.challenger.expect(DECLARED);

@@ -6,6 +6,7 @@
 
 mod bench;
 mod found_chain;
+mod host;
 mod wires;
 
 use super::Report;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 pub struct PluginUnderTest<'a> {
     /// The plugin.
     pub descriptor: &'a PluginDescriptor,
+    /// Whether it comes from a library that was loaded, and is in another image than the suites.
+    pub is_loaded: bool,
     /// Its configuration, as JSON. `{instance}` in a text stands for the number of the instance that is made, so that each
     /// can be given a place of its own; `{account}` for the account that it signs as.
     pub config_json: &'a str,
