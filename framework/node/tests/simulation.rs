@@ -119,7 +119,7 @@ fn two_hundred_networks_keep_every_rule() {
 }
 
 /// Options of runs that once broke a rule, and what was wrong.
-const REGRESSIONS: [(&str, &str); 8] = [
+const REGRESSIONS: [(&str, &str); 9] = [
     (
         "--seed 50037 --nodes 6 --epochs 8 --faults none",
         "a ticket that had just been healed left a report without its row",
@@ -145,6 +145,10 @@ const REGRESSIONS: [(&str, &str); 8] = [
     (
         "--seed 642262 --nodes 5 --epochs 8 --faults all",
         "the node that fetched a file crashed over it, and the file was taken for lost",
+    ),
+    (
+        "--seed 649877 --nodes 5 --epochs 8 --faults chain",
+        "a claim that was executed after its deadline had lost its reconstruction",
     ),
 ];
 

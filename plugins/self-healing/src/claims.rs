@@ -7,6 +7,13 @@ use lampkeeper_plugin_sdk::api::chain::{ChainMessage, HealClaimMessage, HealOp};
 use lampkeeper_plugin_sdk::api::journal::{HealClaim, Recorded, SubmissionStatus};
 use lampkeeper_plugin_sdk::prelude::*;
 
+/// Whether a claim may have reached the chain before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Again,
+}
+
 impl Node {
     /// Claims an operation whose reconstruction is sealed.
     pub(crate) async fn claim(&self, heal_op: &HealOp, manifest_hash: &str) -> Result<(), LocalError> {
@@ -18,7 +25,7 @@ impl Node {
             recorded_at_s: self.now_s(),
         };
         match self.journal.insert_claim(&claim).await? {
-            Recorded::New => self.submit_claim(heal_op, &claim).await,
+            Recorded::New => self.submit_claim(heal_op, &claim, Attempt::First).await,
             Recorded::AlreadyRecorded => {
                 self.count("self_healing_deduplicated_total", "role", "healer");
                 Ok(())
@@ -27,13 +34,15 @@ impl Node {
     }
 
     /// Submits a claim that is written down, unless it is too late.
-    async fn submit_claim(&self, heal_op: &HealOp, claim: &HealClaim) -> Result<(), LocalError> {
+    async fn submit_claim(
+        &self,
+        heal_op: &HealOp,
+        claim: &HealClaim,
+        attempt: Attempt,
+    ) -> Result<(), LocalError> {
         let heal_op_id = claim.heal_op_id;
         if is_too_late(&self.chain, heal_op).await {
-            self.count("self_healing_past_deadline_total", "role", "healer");
-            self.discard(heal_op_id).await?;
-            self.tell_dropped(heal_op_id, &claim.ticket_id, "PAST_DEADLINE");
-            return Ok(());
+            return self.give_up(claim, attempt).await;
         }
         let message = ChainMessage::HealClaim(HealClaimMessage {
             heal_op_id,
@@ -49,14 +58,24 @@ impl Node {
         self.tell_failure(heal_op_id, &claim.ticket_id, "claim", &error.to_string());
         match claim_error(&error) {
             ClaimError::Keep => Ok(()),
-            ClaimError::Drop => {
-                self.discard(heal_op_id).await?;
-                self.tell_dropped(heal_op_id, &claim.ticket_id, "PAST_DEADLINE");
-                Ok(())
-            }
+            ClaimError::Drop => self.give_up(claim, attempt).await,
             ClaimError::Reconcile => {
                 self.note_failure(heal_op_id);
                 self.reconcile_claim(claim).await.map(drop)
+            }
+        }
+    }
+
+    /// It is too late for another fee. An earlier submission may still be executed: the chain takes claims until it closes
+    /// the operation, and then its verifiers ask for these bytes. So only what was never submitted is forgotten.
+    async fn give_up(&self, claim: &HealClaim, attempt: Attempt) -> Result<(), LocalError> {
+        match attempt {
+            Attempt::Again => Ok(()),
+            Attempt::First => {
+                self.count("self_healing_past_deadline_total", "role", "healer");
+                self.discard(claim.heal_op_id).await?;
+                self.tell_dropped(claim.heal_op_id, &claim.ticket_id, "PAST_DEADLINE");
+                Ok(())
             }
         }
     }
@@ -121,7 +140,9 @@ impl Node {
             return Ok(());
         };
         match self.reconcile_claim(&claim).await? {
-            Some(heal_op) if self.may_try(heal_op_id) => self.submit_claim(&heal_op, &claim).await,
+            Some(heal_op) if self.may_try(heal_op_id) => {
+                self.submit_claim(&heal_op, &claim, Attempt::Again).await
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -180,16 +180,41 @@ fn a_refused_claim_keeps_its_reconstruction_and_waits_longer_each_time() {
 #[test]
 fn nothing_is_paid_for_after_the_deadline() {
     let fixture = fixture();
-    let late = EpochInfo { epoch_id: 9, epoch_start_height: 901, epoch_end_height: 1000 };
-    let (journal, staging) = disk(&fixture, SubmissionStatus::Pending, true);
+    let epoch = |epoch_id| Ok(EpochInfo { epoch_id, epoch_start_height: 801, epoch_end_height: 1000 });
+    // The first matching expectation counts. The deadline passes between the reconstruction's begin and its end.
+    let times = MockChain::builder(ME).current_epoch(epoch(8)).current_epoch(epoch(9)).always();
     let op = heal_op(HealOpStatus::Scheduled, ME, &["bob"], "");
-    // The first matching expectation counts, so the later epoch has to come before the usual one.
-    let chain = MockChain::builder(ME).current_epoch(Ok(late)).always();
-    let chain = finishing(chain, &fixture).heal_op(HEAL_OP_ID, Ok(op)).always();
-    let bench = Bench::on(journal, staging, chain, &fixture, Vec::new(), PortState::Open);
+    let bench = bench(chain_after(times, &fixture, vec![op], Vec::new()), &fixture);
     bench.look(1);
+    assert_eq!(*bench.strategy.calls.lock().unwrap(), 1);
     assert_eq!((claim_of(&bench), bench.staging_state()), (None, StagingState::Absent));
     assert_eq!(bench.telemetry.events_named("heal.dropped").len(), 1);
+}
+
+#[test]
+fn a_claim_that_may_be_executed_after_the_deadline_keeps_its_reconstruction() {
+    let late = EpochInfo { epoch_id: 9, epoch_start_height: 901, epoch_end_height: 1000 };
+    let table =
+        [(HealOpStatus::HealerReported, Some(SubmissionStatus::Submitted)), (HealOpStatus::Expired, None)];
+    for (end, expected) in table {
+        let fixture = fixture();
+        let (journal, staging) = disk(&fixture, SubmissionStatus::Pending, true);
+        let op = |status, hash: &str| Ok(heal_op(status, ME, &["bob"], hash));
+        let chain = MockChain::builder(ME).current_epoch(Ok(late)).always();
+        let chain = finishing(chain, &fixture)
+            .heal_op(HEAL_OP_ID, op(HealOpStatus::Scheduled, ""))
+            .times(6)
+            .heal_op(HEAL_OP_ID, op(end, &fixture.ticket.data_hash))
+            .always();
+        let bench = Bench::on(journal, staging, chain, &fixture, Vec::new(), PortState::Open);
+        bench.look(3);
+        assert_eq!(claim_of(&bench).unwrap().status, SubmissionStatus::Pending, "{end:?}");
+        assert!(matches!(bench.staging_state(), StagingState::Sealed(_)), "{end:?}");
+        bench.look(3);
+        assert_eq!(claim_of(&bench).map(|claim| claim.status), expected, "{end:?}");
+        assert_eq!(matches!(bench.staging_state(), StagingState::Sealed(_)), expected.is_some(), "{end:?}");
+        assert_eq!(bench.chain.submitted().len(), 0, "{end:?}");
+    }
 }
 
 /// The rest of a chain on which nothing is listed.
