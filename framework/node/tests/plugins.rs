@@ -277,42 +277,6 @@ fn why_tells_what_keeps_a_plugin_from_running() {
     }
 }
 
-#[test]
-fn why_checks_the_configuration_of_a_library_as_check_does() {
-    let scheduler = "[plugins.scheduler-tokio]\n[plugins.native-guest.config]\n";
-    let table = [
-        ("greeting = 7", "12:12: plugins.native-guest.config.greeting: expected text"),
-        ("greetings = 'hello'", "12:1: plugins.native-guest.config.greetings: unknown key"),
-    ];
-    for (config, words) in table {
-        let bench = Bench::new();
-        let granted = format!("{}\ngrants = ['scheduler', 'store']", bench.pin());
-        bench.manifest(&granted, &format!("{scheduler}{config}"));
-        let problem = format!("problem    node.toml:{words}");
-        bench.plugins(&["why", "native-guest"]).says(1, &[&problem], &[words]);
-        let json = bench.plugins(&["why", "native-guest", "--json"]).json();
-        assert_eq!(json["problems"].as_array().unwrap().len(), 1, "{json}");
-        // What is not let in is not loaded to be asked.
-        bench.manifest("grants = ['scheduler']", &format!("{scheduler}{config}"));
-        let told = bench.plugins(&["why", "native-guest"]);
-        told.says(1, &[], &["is not pinned"]);
-        assert!(!told.answer.contains("problem "), "{}", told.answer);
-    }
-}
-
-#[test]
-fn why_tells_of_a_library_that_lied_about_itself() {
-    let bench = Bench::new();
-    bench.damage("plugin version", b"9.9.9");
-    // Damaged alike in the file's section and behind the entry: that is simply its version.
-    bench.manifest(&format!("{}\ngrants = ['scheduler']", bench.pin()), "[plugins.scheduler-tokio]");
-    bench.plugins(&["why", "native-guest"]).says(0, &["version    9.9.9"], &[]);
-    bench.damage("provided seams", &[1]);
-    bench.manifest(&format!("{}\ngrants = ['scheduler']", bench.pin()), "[plugins.scheduler-tokio]");
-    let words = "the provided seams in memory differs from the file's";
-    bench.plugins(&["why", "native-guest"]).says(1, &["refused    ", words], &[words]);
-}
-
 #[cfg(not(feature = "journal-postgres"))]
 #[test]
 fn a_plugin_that_is_left_out_of_the_build_is_told_with_its_feature() {

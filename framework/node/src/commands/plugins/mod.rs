@@ -50,8 +50,8 @@ pub enum PluginsCommand {
     New(new::NewPlugin),
     /// Try whether a plugin does what the seams that it provides ask for, rule by rule.
     Conform(Conform),
-    /// Why a plugin runs or does not: where it comes from, its pin, what it waits for, who needs it. The manifest may have
-    /// problems; a library is loaded to check its configuration only if it is pinned and compatible.
+    /// Why a plugin runs or does not: where it comes from, its pin, what it waits for, who needs it. Nothing is run, and
+    /// the manifest may have problems.
     Why {
         /// The plugin's id.
         id: String,

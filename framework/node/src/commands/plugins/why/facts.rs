@@ -1,4 +1,4 @@
-//! What there is to know of one plugin of a manifest, and what follows from that.
+//! What there is to know of one plugin of a manifest without running it, and what follows from that.
 
 use super::market::{Asker, Market, Trader, Wait};
 use lampkeeper_api::native::Header;
@@ -89,13 +89,6 @@ impl Why {
         if let Some(unreadable) = unreadable {
             (problems, elsewhere) = (vec![unreadable], Vec::new());
         }
-        let mut refused = refused.map(|refusal| refusal.to_string());
-        if header.is_some() && refused.is_none() && declared.is_some_and(|declared| declared.enabled) {
-            match code_of(id, path, text, registry) {
-                Ok(told) => problems.extend(told),
-                Err(refusal) => refused = Some(refusal),
-            }
-        }
         let linked_version = || registry.find(id).map(|plugin| plugin.descriptor().version.clone());
         let mut why = Self {
             id: id.to_owned(),
@@ -105,7 +98,7 @@ impl Why {
             line: declared.map(|declared| declared.line),
             enabled: declared.is_some_and(|declared| declared.enabled),
             pin: library.as_ref().map(pin),
-            refused,
+            refused: refused.map(|refusal| refusal.to_string()),
             provides: trader.provides.iter().map(|seam| seam.name()).collect(),
             needed_by: market.askers(id, &trader),
             waits_for: market.waits(id, &trader),
@@ -212,24 +205,6 @@ fn grants(declared: Option<&DeclaredPlugin>, trader: &Trader) -> Grants {
     let refused = needed.iter().copied().filter(|seam| !listed.iter().any(|name| name == seam)).collect();
     let unused = listed.iter().filter(|name| !needed.contains(&name.as_str())).cloned().collect();
     Grants { listed: Some(listed), refused, unused }
-}
-
-/// What only the code of a native plugin can tell: what is wrong with its configuration, or why its library is not let in
-/// although its header is. Libraries are let in as when a node starts, and only those that are pinned and compatible.
-fn code_of(id: &str, path: &Path, text: &str, registry: &Registry) -> Result<Vec<String>, String> {
-    let registry = registry.clone().with_native_of(path, text);
-    match registry.refusal_of(id) {
-        // What it waits for says so.
-        Some(Refusal::MissingNeed { .. }) => return Ok(Vec::new()),
-        Some(refusal) => return Err(refusal.to_string()),
-        None => {}
-    }
-    let config = format!("plugins.{id}.config");
-    let problems = Manifest::parse(path, text, &registry).err().unwrap_or_default();
-    let own = problems.iter().filter(|problem| {
-        problem.key.strip_prefix(&config).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    });
-    Ok(own.map(Problem::to_string).collect())
 }
 
 /// What a check of the manifest reports in the plugin's table, and elsewhere. Libraries are not loaded for it, so that

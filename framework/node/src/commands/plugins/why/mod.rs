@@ -1,7 +1,7 @@
 //! `plugins why`: where a plugin comes from, what keeps it from running, who waits for whom.
 //!
-//! Works on manifests that have problems. Of a native plugin it knows what the header in the file says. Only a library that
-//! is pinned and compatible is loaded, as `lampkeeper check` does: its code alone knows what configuration it takes.
+//! Works on manifests that have problems, and runs nothing of a library: of a native plugin it knows what the header in
+//! the file says. What only its code can tell (whether it loads, whether its configuration fits) `lampkeeper check` tells.
 
 mod facts;
 mod market;
@@ -66,7 +66,10 @@ fn show(why: &Why) {
 fn found(found: &Found) -> String {
     match found {
         Found::Linked => "linked into this program".to_owned(),
-        Found::Library { path } => format!("in {}", path.display()),
+        Found::Library { path } => format!(
+            "in {} (nothing of it was run: `lampkeeper check` loads it, and checks its configuration)",
+            path.display()
+        ),
         Found::NoLibrary => "nowhere: the table names no library".to_owned(),
         Found::LeftOut { feature } => format!("left out of this build; its feature is `{feature}`"),
         Found::Unknown => "nowhere: no plugin of this build has the id".to_owned(),
