@@ -2,6 +2,7 @@
 
 mod accounts;
 mod fake;
+mod streams;
 
 use super::*;
 use crate::manifest::LogSection;
