@@ -9,8 +9,8 @@
 //!
 //! They share one target directory, so that what they have in common is built once: `LAMPKEEPER_EXAMPLES_TARGET`, or
 //! `examples` in the workspace's. Of the templates two are built, or those that `LAMPKEEPER_TEMPLATES` lists, with commas. Of
-//! our own plugins those are tried as libraries that a devnet loads here anyhow, and the scheduler; with
-//! `LAMPKEEPER_OWN_PLUGINS=all` every one, each of which builds its dependencies with features of its own.
+//! our own plugins those are tried as libraries that a devnet loads here anyhow; with `LAMPKEEPER_OWN_PLUGINS=all` every one, each
+//! of which builds its dependencies with features of its own.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 #![expect(clippy::disallowed_methods, reason = "a test builds crates and lays out files")]
@@ -119,9 +119,7 @@ fn our_plugins_conform_when_they_are_loaded_too() {
     let folder = tempfile::tempdir().unwrap();
     let conform = |library: &Path, config: &str| conform(folder.path(), &[library.to_str().unwrap()], config);
     let are_all_wanted = std::env::var_os("LAMPKEEPER_OWN_PLUGINS").is_some_and(|wanted| wanted == "all");
-    // The scheduler's suite panics on both sides of the border.
-    let is_wanted = |id: &str| are_all_wanted || id == "scheduler-tokio" || OWN_PLUGINS.contains(&id);
-    for plugin in ALONE.iter().filter(|plugin| is_wanted(plugin.id)) {
+    for plugin in ALONE.iter().filter(|plugin| are_all_wanted || OWN_PLUGINS.contains(&plugin.id)) {
         conform(&own_library(plugin.id), plugin.config).assert_passed(plugin.id, plugin.suites);
     }
     if !are_all_wanted {
@@ -202,9 +200,16 @@ impl Drop for Postgres {
     }
 }
 
-/// The plugins of this repository that do a node's work.
-const OWN_PLUGINS: [&str; 6] =
-    ["epoch-reporter", "heal-minimal", "network-replicas", "recheck", "self-healing", "storage-challenge"];
+/// The plugins of this repository that do a node's work, and the scheduler that it runs on.
+const OWN_PLUGINS: [&str; 7] = [
+    "epoch-reporter",
+    "heal-minimal",
+    "network-replicas",
+    "recheck",
+    "scheduler-tokio",
+    "self-healing",
+    "storage-challenge",
+];
 
 #[test]
 #[ignore = "builds our own plugins once more"]

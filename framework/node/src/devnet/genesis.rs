@@ -259,8 +259,7 @@ data_dir = "."
 [identity]
 key_file = "key.json"
 
-[plugins.scheduler-tokio]
-
+{scheduler}
 {wires}
 {storage}
 {journal}
@@ -286,6 +285,7 @@ poll_interval_ms = {poll_ms}
 
 {healing}
 {libraries}"#,
+        scheduler = linked_table("scheduler-tokio", libraries),
         storage = linked_table("storage-fs", libraries),
         journal = linked_table("journal-sqlite", libraries),
         healing = linked_table(strategy.plugin_id(), libraries),
