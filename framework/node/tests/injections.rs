@@ -8,13 +8,18 @@ use lampkeeper_protocol::artifact_key::ArtifactKey;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const CHAIN_ID: &str = "local-1";
 const ARTIFACT_COUNT: u64 = 3;
+/// After which a node that does not do what is waited for is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn lampkeeper(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lampkeeper"));
@@ -132,7 +137,7 @@ impl Bench {
 struct Running<'a> {
     folder: &'a Path,
     process: Child,
-    events: BufReader<ChildStdout>,
+    events: Receiver<String>,
 }
 
 impl<'a> Running<'a> {
@@ -145,15 +150,18 @@ impl<'a> Running<'a> {
         // To a file, so that nobody has to read along.
         let log = fs::File::create(folder.join("log")).unwrap();
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let events = BufReader::new(process.stdout.take().unwrap());
+        let told = BufReader::new(process.stdout.take().unwrap());
+        let (sender, events) = mpsc::channel();
+        thread::spawn(move || told.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { folder, process, events }
     }
 
     /// Waits for an event of this name.
-    fn until(&mut self, name: &str) {
-        let name = format!("\"{name}\"");
-        let found = self.events.by_ref().lines().map(Result::unwrap).any(|line| line.contains(&name));
-        assert!(found, "the node ended before it told {name}: {}", self.log());
+    fn until(&self, name: &str) {
+        let (name, deadline) = (format!("\"{name}\""), Instant::now() + PATIENCE);
+        let told = || self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok();
+        let found = std::iter::from_fn(told).any(|line| line.contains(&name));
+        assert!(found, "the node has not told {name}: {}", self.log());
     }
 
     /// Waits until calls of all these methods are in a recording.
@@ -200,6 +208,9 @@ fn example() -> String {
     examples.next().unwrap().to_owned()
 }
 
+/// A delay of 200 ms, as a wall clock that is being set right may show it.
+const DELAY_MS_MIN: u64 = 190;
+
 const RECORD_STORE: &str = "[[inject]]\nseam = 'store'\nkind = 'record'\nfile = 'store.jsonl'\n";
 
 #[tokio::test]
@@ -207,7 +218,7 @@ async fn the_example_of_the_page_runs_and_a_recorded_store_answers_where_the_dis
     let bench = Bench::new();
     bench.plant("full");
     bench.manifest("full", RECORD_STORE);
-    let mut running = bench.run();
+    let running = bench.run();
     running.until("scrub.cycle_done");
     running.end();
 
@@ -221,7 +232,7 @@ async fn the_example_of_the_page_runs_and_a_recorded_store_answers_where_the_dis
     let checked = lampkeeper(bench.path(), &["check"]);
     let told = text(&checked.stderr);
     assert!(checked.status.success(), "{told}");
-    let mut running = bench.run();
+    let running = bench.run();
     running.until("scrub.cycle_done");
     running.until_recorded(&bench, "empty", "chain.jsonl", &["current_epoch"]);
     let metrics = running.metrics("empty");
@@ -263,7 +274,7 @@ fn a_fault_is_overcome_and_a_delay_is_waited_for() {
          [[inject]]\nseam = 'chain:read'\nplugin = 'epoch-reporter'\nkind = 'record'\nfile = 'chain.jsonl'\n\
          [[inject]]\nseam = 'chain:submit'\nplugin = 'epoch-reporter'\nkind = 'record'\nfile = 'sent.jsonl'\n",
     );
-    let mut running = bench.run();
+    let running = bench.run();
     running.until("report.submitted");
     let log = running.end();
     assert!(log.contains("injected by the manifest"), "{log}");
@@ -275,7 +286,7 @@ fn a_fault_is_overcome_and_a_delay_is_waited_for() {
     let asked_at: Vec<u64> =
         bench.calls("chain.jsonl").iter().map(|call| call["at_ms"].as_u64().unwrap()).collect();
     assert!(asked_at.len() >= 4, "{asked_at:?}");
-    assert!(asked_at.windows(2).all(|pair| pair[1] >= pair[0] + 200), "{asked_at:?}");
+    assert!(asked_at.windows(2).all(|pair| pair[1] >= pair[0] + DELAY_MS_MIN), "{asked_at:?}");
 }
 
 #[test]
@@ -283,7 +294,7 @@ fn a_recorded_chain_gives_the_same_answers_when_the_chain_is_gone() {
     let mut bench = Bench::new();
     let record = |file: &str| format!("[[inject]]\nseam = 'chain:read'\nkind = 'record'\nfile = '{file}'\n");
     bench.manifest("first", &record("first.jsonl"));
-    let mut running = bench.run();
+    let running = bench.run();
     running.until("report.submitted");
     running.end();
     let first = bench.calls("first.jsonl");

@@ -5,7 +5,8 @@
 //! machine, and what is printed is the median of all turns. Besides the time on the clock, which other work on the machine
 //! prolongs, the time on a processor is measured, of server and client together.
 //!
-//! Run with `cargo bench -p lampkeeper-transport-grpc`; `-- NAME` measures only subjects with that in their name.
+//! Run with `cargo bench -p lampkeeper-transport-grpc`; `-- NAME` measures only subjects with that in their name, and
+//! `-- --chacha20` leaves rustls no cipher but the channel's, which is not the one that it chooses.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
 
@@ -197,6 +198,9 @@ fn main() {
     }
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let is_wanted = |name: &str| named.is_empty() || named.iter().any(|part| name.contains(part));
+    if std::env::args().any(|argument| argument == "--chacha20") {
+        tonic_subject::only_chacha20();
+    }
     runtime().block_on(async {
         let subjects: [Box<dyn Subject>; 3] = [
             Box::new(Ours::start().await),

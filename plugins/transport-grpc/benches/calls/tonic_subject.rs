@@ -5,6 +5,7 @@ use bytes::{Buf, BufMut, Bytes};
 use lampkeeper_plugin_sdk::async_trait;
 use lampkeeper_plugin_sdk::futures::StreamExt;
 use lampkeeper_plugin_sdk::futures::stream::{self, BoxStream};
+use rustls::CipherSuite;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
@@ -20,6 +21,13 @@ const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const FRAME_LEN_BYTES: u32 = 64 * 1024;
 const MESSAGE_LEN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Leaves rustls the cipher of the secure channel, and no other.
+pub(crate) fn only_chacha20() {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+    provider.install_default().unwrap();
+}
 
 pub(crate) struct TonicSubject {
     name: &'static str,
