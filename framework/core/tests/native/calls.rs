@@ -6,6 +6,7 @@ use lampkeeper_api::chain::{HealOp, Ticket};
 use lampkeeper_api::heal::{HealError, HealJob, Reconstruction};
 use lampkeeper_api::transport::{CallerMint, Handler, StatusCode};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 pub(crate) fn job(what: &str) -> HealJob {
     let ticket = Ticket { ticket_id: what.to_owned(), ..Ticket::default() };
@@ -56,9 +57,53 @@ fn panics_at_entry_at_a_poll_and_at_a_drop_are_contained_and_counted() {
 }
 
 #[test]
-fn a_guest_that_panics_while_it_is_made_is_refused_by_name() {
-    let refused = Running::start("panic_at_start = true").err().unwrap();
-    assert_eq!(refused, "plugin native-guest panicked while starting: no start today");
+fn a_guest_that_panics_while_it_is_made_or_asked_for_its_routes_is_refused_by_name() {
+    let table = [
+        ("start", "plugin native-guest panicked while starting: ", "no start today"),
+        ("routes", "plugin native-guest panicked when asked for the calls it answers: ", "no way"),
+    ];
+    for (panic_at, beginning, end) in table {
+        let refused = Running::start(&format!("panic_at = '{panic_at}'")).err().unwrap();
+        assert!(refused.starts_with(beginning) && refused.ends_with(end), "{refused}");
+    }
+}
+
+#[test]
+fn a_service_of_a_guest_that_panics_is_started_again_until_the_guest_is_quarantined() {
+    let running = Running::start("panic_at = 'run'").unwrap();
+    running.scheduler.run_for(Duration::from_secs(3600));
+    let status = running.node.status();
+    assert_eq!(serde_json::to_value(&status).unwrap()["health"]["level"], "failed");
+    assert_eq!((status.plugins[0].services[0].restarts, status.plugins[0].usage.panics), (5, 5));
+    let why = status.plugins[0].usage.quarantined.clone().unwrap();
+    assert!(why.ends_with("last in service.run: out of breath"), "{why}");
+    running.drain();
+}
+
+#[test]
+fn a_guest_that_panics_when_it_is_closed_is_named_and_the_node_drains() {
+    let Running { node, scheduler, .. } = &Running::start("panic_at = 'close'").unwrap();
+    let report = scheduler.block_on(node.drain());
+    let [(plugin_id, reason)] = &report.close_failures[..] else { panic!("{report:?}") };
+    assert_eq!(plugin_id, "native-guest");
+    assert!(reason.ends_with("panicked: the door sticks"), "{reason}");
+    assert_eq!(node.account("native-guest").unwrap().panics(), 1);
+}
+
+#[test]
+fn a_stream_of_a_guest_that_panics_when_it_is_dropped_is_contained() {
+    let running = Running::start("greeting = 'hello'").unwrap();
+    let Some(Handler::ServerStream(handler)) = running.router.find("/guest/letters") else {
+        panic!("no handler")
+    };
+    let mut stream = wait_for(handler.call(CallerMint::for_host().proved("a1"), vec![2, 0])).unwrap();
+    assert_eq!(wait_for(stream.next()), Some(Ok(vec![1; 1024])));
+    drop(stream);
+    let account = running.node.account("native-guest").unwrap();
+    assert_eq!(account.panics(), 1);
+    assert!(account.last_panic().unwrap().ends_with("boom"), "{:?}", account.last_panic());
+    assert_eq!(ask(&running, "answer").unwrap().manifest_hash, "hello", "it lives on");
+    running.drain();
 }
 
 #[test]

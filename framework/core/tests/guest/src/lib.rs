@@ -4,7 +4,9 @@
 
 mod mischief;
 
+use lampkeeper_plugin_sdk::api::BoxFuture;
 use lampkeeper_plugin_sdk::api::heal::{HealCost, HealError, HealJob, HealStrategy, Reconstruction};
+use lampkeeper_plugin_sdk::api::plugin::Close;
 use lampkeeper_plugin_sdk::api::scheduler::Scheduler;
 use lampkeeper_plugin_sdk::api::service::{Service, ServiceError};
 use lampkeeper_plugin_sdk::api::transport::{Caller, MessageStream, Route, Status, StreamHandler};
@@ -20,18 +22,19 @@ use std::time::Duration;
 struct Config {
     /// What a reconstruction answers.
     greeting: String,
-    /// Whether the plugin panics while it is made.
-    panic_at_start: bool,
+    /// When the plugin panics by itself: `start`, `routes`, `run` or `close`.
+    panic_at: String,
 }
 
 async fn construct(context: PluginContext, config: Config) -> Result<Provided, PluginError> {
-    assert!(!config.panic_at_start, "no start today");
+    assert!(config.panic_at != "start", "no start today");
     tracing::info!(greeting = config.greeting, "a guest arrives");
     let scheduler = context.scheduler()?;
     let mischief = Mischief { scheduler: Arc::clone(&scheduler), telemetry: context.telemetry };
     Ok(Provided {
         heal_strategy: Some(Arc::new(Guest { greeting: config.greeting, scheduler, mischief })),
-        services: vec![Arc::new(Letters)],
+        close: Some(Arc::new(Closing { panics: config.panic_at == "close" })),
+        services: vec![Arc::new(Letters { panic_at: config.panic_at })],
         ..Provided::default()
     })
 }
@@ -113,7 +116,22 @@ fn saying(manifest_hash: String) -> Result<Reconstruction, HealError> {
     Ok(Reconstruction { manifest_hash, cost: HealCost::default() })
 }
 
-struct Letters;
+struct Closing {
+    panics: bool,
+}
+
+impl Close for Closing {
+    fn close(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            assert!(!self.panics, "the door sticks");
+            Ok(())
+        })
+    }
+}
+
+struct Letters {
+    panic_at: String,
+}
 
 #[async_trait]
 impl Service for Letters {
@@ -122,21 +140,26 @@ impl Service for Letters {
     }
 
     fn routes(&self) -> Vec<Route> {
-        vec![Route::server_stream("/guest/letters", Arc::new(Self))]
+        assert!(self.panic_at != "routes", "no way");
+        vec![Route::server_stream("/guest/letters", Arc::new(Post))]
     }
 
     async fn run(&self, shutdown: Cancel) -> Result<(), ServiceError> {
+        assert!(self.panic_at != "run", "out of breath");
         shutdown.cancelled().await;
         Ok(())
     }
 }
 
+struct Post;
+
 #[async_trait]
-impl StreamHandler for Letters {
+impl StreamHandler for Post {
     async fn call(&self, _: Caller, request: Vec<u8>) -> Result<Box<dyn MessageStream>, Status> {
         match request.as_slice() {
             [] => Ok(Box::new(Bulk { left: BULK_MESSAGE_COUNT })),
-            [count, ..] => Ok(Box::new(Stream { left: *count })),
+            [count] => Ok(Box::new(Stream { left: *count, _bomb: None })),
+            [count, ..] => Ok(Box::new(Stream { left: *count, _bomb: Some(Bomb) })),
         }
     }
 }
@@ -159,6 +182,7 @@ impl MessageStream for Bulk {
 /// As many messages as were asked for, then a panic.
 struct Stream {
     left: u8,
+    _bomb: Option<Bomb>,
 }
 
 #[async_trait]
